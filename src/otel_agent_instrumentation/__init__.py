@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenTelemetry-native instrumentation for AI agents.
+
+`opentelemetry-instrument python agent.py` needs nothing from here. In code: `instrument()`, `uninstrument()`,
+`suppress()`, `run()`, `flush()`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .core.suppress import suppress as suppress
+    from .signals.api import run as run
+
+__all__ = ["flush", "instrument", "run", "suppress", "uninstrument"]
+
+
+def instrument(
+    *,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    only: Iterable[str] | None = None,
+) -> None:
+    """Do in code what the launcher does: before or after a client's import, twice without harm.
+
+    :param tracer_provider: an SDK provider of the application; by default the global one, else one that is built here.
+    :param meter_provider: the same for metrics.
+    :param logger_provider: the same for logs and events.
+    :param only: names of integrations (`openai`, `anthropic`, `groq`); by default all but `OTEL_AGENT_DISABLED`.
+
+    Does nothing where `OTEL_SDK_DISABLED=true`. Never raises: a part that cannot be installed is a warning and a line
+    of `otel-agent doctor`.
+    """
+    from .core.contain import Contained  # noqa: PLC0415 - importing the package must cost nothing
+
+    with Contained("instrument"):
+        from .bootstrap import install  # noqa: PLC0415
+
+        install.instrument(
+            tracer_provider=tracer_provider, meter_provider=meter_provider, logger_provider=logger_provider, only=only
+        )
+
+
+def uninstrument() -> None:
+    """Undo `instrument()`: the clients' own objects are back, what was recorded is flushed. Never raises."""
+    from .core.contain import Contained  # noqa: PLC0415
+
+    with Contained("uninstrument"):
+        from .bootstrap import install  # noqa: PLC0415
+
+        install.uninstrument()
+
+
+def flush(timeout: float = 2.0) -> bool:
+    """Deliver what waits for its exporter, within ``timeout`` seconds; whether all of it was delivered. Never raises."""
+    from .core.contain import Contained  # noqa: PLC0415
+
+    with Contained("flush"):
+        from .bootstrap import install  # noqa: PLC0415
+
+        return install.flush(timeout)
+    return False
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run":
+        from .signals.api import run  # noqa: PLC0415
+
+        return run
+    if name == "suppress":
+        from .core.suppress import suppress  # noqa: PLC0415
+
+        return suppress
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SDK's providers as this package builds them: guarded, with queues of our own, ended by the exit coordinator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.util._importlib_metadata import entry_points
+
+from .. import __version__
+from ..core.contain import Contained
+from ..metrics.views import views
+from ..pipeline.exit import ExitCoordinator
+from ..pipeline.metric_export import BoundedMetricExporter
+from ..redaction.guard import LogGuard
+from ..redaction.install import install as guard
+from ..redaction.parts import redact_resource
+from ..redaction.policy import default_policy
+from . import exporters
+from .choices import choose
+from .stamp import LogStamp, StampingGuard
+
+if TYPE_CHECKING:
+    from ..config import Settings
+
+_READER = Contained("providers.metric_reader")
+
+
+@dataclass(slots=True)
+class Providers:
+    """What was built, and what ends it."""
+
+    tracer: Any
+    meter: Any
+    logger: Any
+    resource: Resource
+    processors: list[Any] = field(default_factory=list)
+
+
+def resource_of(settings: Settings) -> Resource:
+    """OTel's resource, redacted, named after the agent where nobody named the service."""
+    resource = Resource.create({"telemetry.distro.name": "otel-agent-instrumentation", "telemetry.distro.version": __version__})
+    if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: settings.agent()}))
+    return redact_resource(resource, default_policy())
+
+
+def build(settings: Settings, coordinator: ExitCoordinator) -> Providers:
+    """Build the three providers for ``settings`` and register their ends with ``coordinator``."""
+    resource = resource_of(settings)
+    spans, logs = choose(settings, "traces"), choose(settings, "logs")
+    generator = _id_generator(settings.id_generator)
+    tracer = TracerProvider(
+        resource=resource,
+        active_span_processor=StampingGuard(),
+        shutdown_on_exit=False,
+        **({"id_generator": generator} if generator is not None else {}),
+    )
+    logger = LoggerProvider(resource=resource, multi_log_record_processor=LogGuard(), shutdown_on_exit=False)
+    meter = MeterProvider(_readers(settings, coordinator), resource, views=views(), shutdown_on_exit=False)
+    guard(meter)
+    processors: list[Any] = []
+    logger.add_log_record_processor(LogStamp())
+    for processor in exporters.span_processors(settings, spans):
+        tracer.add_span_processor(processor)
+        processors.append(processor)
+    for processor in exporters.log_processors(settings, logs):
+        logger.add_log_record_processor(processor)
+        processors.append(processor)
+    for processor in processors:
+        coordinator.register(processor.lane)
+    coordinator.register_call(
+        "metrics",
+        lambda left: meter.shutdown(timeout_millis=left * 1000),
+        flush=lambda left: meter.force_flush(timeout_millis=left * 1000),
+    )
+    return Providers(tracer, meter, logger, resource, processors)
+
+
+def _readers(settings: Settings, coordinator: ExitCoordinator) -> list[MetricReader]:
+    readers: list[MetricReader] = []
+    for exporter in exporters.load("metrics", choose(settings, "metrics")):
+        with _READER:
+            if isinstance(exporter, MetricReader):
+                readers.append(exporter)
+                continue
+            if isinstance(exporter, BoundedMetricExporter):
+                coordinator.register(exporter)
+            readers.append(PeriodicExportingMetricReader(exporter, export_interval_millis=settings.metric_interval_ms))
+    return readers
+
+
+def _id_generator(name: str | None) -> Any:
+    if name is None or name == "random":
+        return None
+    with Contained("providers.id_generator"):
+        return next(iter(entry_points(group="opentelemetry_id_generator", name=name))).load()()
+    return None

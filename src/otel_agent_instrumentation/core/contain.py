@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containment: a fault of ours costs one fact, never the user's call.
+
+This is the only module that may catch ``Exception``. Everything of ours that runs inside a user's call
+runs under a :class:`Contained` block; a fault is counted by site and logged once per site, without the
+fault's message, which may quote a prompt or a key.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+_T = TypeVar("_T")
+
+_log = logging.getLogger("otel_agent_instrumentation")
+_lock = threading.Lock()
+_faults: Counter[str] = Counter()
+_warned: set[str] = set()
+
+
+class Contained:
+    """A reusable ``with`` block that swallows and records ``Exception`` (never ``BaseException``).
+
+    One instance serves a site for the life of the process: it holds no state of a call.
+    """
+
+    __slots__ = ("site",)
+
+    def __init__(self, site: str) -> None:
+        self.site = site
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if kind is None:
+            return False
+        if not issubclass(kind, Exception):
+            return False
+        record_fault(self.site, error)
+        return True
+
+
+def call(site: str, function: Callable[..., _T], *args: Any, default: _T | None = None) -> _T | None:
+    """Return ``function(*args)``, or ``default`` if it raised; the fault is recorded under ``site``."""
+    try:
+        return function(*args)
+    except Exception as error:  # noqa: BLE001 - containment is this module's purpose
+        record_fault(site, error)
+        return default
+
+
+def record_fault(site: str, error: BaseException | None) -> None:
+    """Count a fault of ours at ``site`` and say so once. Never raises."""
+    try:
+        with _lock:
+            _faults[site] += 1
+            first = site not in _warned
+            _warned.add(site)
+        if first:
+            _log.warning(
+                "otel-agent: internal fault at %s (%s); the call itself is unaffected, one fact of it is missing. "
+                "Further faults at this place are only counted: see `otel-agent doctor`.",
+                site,
+                type(error).__name__,
+            )
+            _log.debug("otel-agent: the fault at %s", site, exc_info=error)
+    except Exception:  # noqa: BLE001, S110 - nothing is left that could be told to anyone
+        pass
+
+
+def warn_once(key: str, message: str, *args: object) -> bool:
+    """Log ``message`` at WARNING the first time ``key`` is seen. Returns whether it was logged."""
+    with _lock:
+        if key in _warned:
+            return False
+        _warned.add(key)
+    _log.warning(message, *args)
+    return True
+
+
+def faults() -> dict[str, int]:
+    """Contained faults so far: site to count. A copy."""
+    with _lock:
+        return dict(_faults)
+
+
+def reset() -> None:
+    """Forget all faults and warnings: for tests and for `uninstrument()`."""
+    with _lock:
+        _faults.clear()
+        _warned.clear()
+
+
+def after_fork_in_child() -> None:
+    """Replace the lock: another thread of the parent may have held it at the fork."""
+    global _lock  # noqa: PLW0603 - a lock can only be replaced
+    _lock = threading.Lock()
+
+

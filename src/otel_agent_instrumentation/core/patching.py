@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patching: a table of seams per library, applied when their module is imported, undone to the original object.
+
+A seam that is missing disables itself alone, warns once and is shown by doctor. Undo puts back the very object that
+was there, and removes the attribute where the class had only inherited it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import wrapt
+
+from .contain import Contained, warn_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+SeamState = Literal["waiting", "patched", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """One function or method to be wrapped: where it is, and the wrapt wrapper for it."""
+
+    module: str
+    attribute: str
+    wrapper: Callable[..., Any]
+    role: str = "call"
+    """What is lost without it, in a word or two: shown by doctor."""
+    optional: bool = False
+    """Some supported versions do not have it: its absence is no defect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """One library: its name in settings, its distribution, its seams."""
+
+    name: str
+    distribution: str
+    seams: tuple[Seam, ...]
+
+
+class Marked(wrapt.FunctionWrapper):  # type: ignore[misc]
+    """Our own wrapper class, to tell our patches from another vendor's."""
+
+
+@dataclass(slots=True)
+class _Patch:
+    integration: str
+    seam: Seam
+    state: SeamState = "waiting"
+    parent: Any = None
+    name: str = ""
+    original: Any = None
+    own: bool = False
+    wrapper: Any = None
+
+
+_lock = threading.RLock()
+_patches: dict[tuple[str, str, str], _Patch] = {}
+_hooked: set[str] = set()
+_HOOK = Contained("patching.import_hook")
+
+
+def apply(integration: Integration) -> None:
+    """Patch the library's seams: at once where their module is imported, else when it will be. Twice is once."""
+    with _lock:
+        for seam in integration.seams:
+            key = (integration.name, seam.module, seam.attribute)
+            if key not in _patches:
+                _patches[key] = _Patch(integration.name, seam)
+    for module in dict.fromkeys(seam.module for seam in integration.seams):
+        _hook(module)
+
+
+def _hook(module: str) -> None:
+    if module in sys.modules and not _importing(module):
+        on_import(sys.modules[module])
+    elif module not in _hooked:
+        # wrapt cannot take a hook back: ours stays and does nothing once nothing waits for the module.
+        _hooked.add(module)
+        wrapt.register_post_import_hook(on_import, module)
+
+
+def _importing(module: str) -> bool:
+    spec = getattr(sys.modules[module], "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
+
+
+def on_import(module: ModuleType) -> None:
+    """Patch what waits for ``module``. Never raises: it runs inside the user's import."""
+    with _HOOK, _lock:
+        for patch in _patches.values():
+            if patch.seam.module == module.__name__ and patch.state != "patched":
+                _patch(patch, module)
+
+
+def _patch(patch: _Patch, module: ModuleType) -> None:
+    parent: Any = module
+    *path, name = patch.seam.attribute.split(".")
+    for step in path:
+        parent = getattr(parent, step, None)
+    original = getattr(parent, name, None) if parent is not None else None
+    if original is None:
+        patch.state = "missing"
+        if not patch.seam.optional:
+            warn_once(
+                f"seam:{patch.seam.module}:{patch.seam.attribute}",
+                "otel-agent: %s.%s is not there in the installed version of %s: %s is not recorded, all else is. "
+                "Update otel-agent-instrumentation or see `otel-agent doctor`.",
+                patch.seam.module,
+                patch.seam.attribute,
+                patch.integration,
+                patch.seam.role,
+            )
+        return
+    if isinstance(original, Marked):
+        return
+    own = name in vars(parent)
+    patch.parent, patch.name, patch.own = parent, name, own
+    patch.original = vars(parent)[name] if own else original
+    patch.wrapper = Marked(patch.original, patch.seam.wrapper)
+    setattr(parent, name, patch.wrapper)
+    patch.state = "patched"
+
+
+def revert(name: str | None = None) -> None:
+    """Undo the patches of one integration, or of all: the original objects are back."""
+    with _lock:
+        for key, patch in list(_patches.items()):
+            if name is not None and patch.integration != name:
+                continue
+            if patch.state == "patched":
+                _restore(patch)
+            del _patches[key]
+
+
+def _restore(patch: _Patch) -> None:
+    there = vars(patch.parent).get(patch.name)
+    if there is not patch.wrapper:
+        # Somebody patched over us: their wrapper holds ours. Ours goes quiet (the engine is off) and stays.
+        warn_once(
+            f"overpatched:{patch.seam.module}:{patch.seam.attribute}",
+            "otel-agent: %s.%s was patched again by another library; our wrapper stays beneath it and does nothing.",
+            patch.seam.module,
+            patch.seam.attribute,
+        )
+        return
+    if patch.own:
+        setattr(patch.parent, patch.name, patch.original)
+    else:
+        delattr(patch.parent, patch.name)
+
+
+def patched() -> list[str]:
+    """The seams that are patched now, as ``module.attribute``."""
+    with _lock:
+        return [f"{p.seam.module}.{p.seam.attribute}" for p in _patches.values() if p.state == "patched"]
+
+
+def states() -> list[tuple[str, Seam, SeamState]]:
+    """(integration, seam, state) of every seam, for doctor."""
+    with _lock:
+        return [(patch.integration, patch.seam, patch.state) for patch in _patches.values()]

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The facts of one call, as plain data: what integrations produce and observers read. No OpenTelemetry SDK object."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from .runs import Run
+
+
+@dataclass(slots=True)
+class Usage:
+    """Token counts in the convention's sense (contracts 7). ``None`` means that the answer did not say."""
+
+    input: int | None = None
+    """All input tokens, cached and cache-writing ones included."""
+    output: int | None = None
+    """All output tokens, reasoning included."""
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A tool call that the model asked for."""
+
+    id: str | None
+    name: str | None
+
+
+@dataclass(slots=True)
+class Content:
+    """What was said, in the convention's message shape (role and parts). Built only where content capture is on."""
+
+    input: list[dict[str, Any]] = field(default_factory=list)
+    output: list[dict[str, Any]] = field(default_factory=list)
+    system: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Request:
+    """What the caller asked for. ``body`` is the client's own object: read, never written or iterated if lazy."""
+
+    operation: str
+    provider: str
+    model: str | None = None
+    address: str | None = None
+    port: int | None = None
+    stream: bool = False
+    params: dict[str, Any] = field(default_factory=dict)
+    """Attribute name (of semconv.py) to value."""
+    conversation: str | None = None
+    previous_response: str | None = None
+    answers: Sequence[str] = ()
+    """Ids of the tool calls whose results this request sends back, those after the last assistant turn only."""
+    owns_tokens: bool = True
+    """False where another span owns the tokens of this call (contracts 7)."""
+    body: Any = None
+
+
+@dataclass(slots=True)
+class Response:
+    """What was answered, as far as it was seen."""
+
+    id: str | None = None
+    model: str | None = None
+    status: str | None = None
+    finish_reasons: Sequence[str] = ()
+    usage: Usage | None = None
+    tool_calls: Sequence[ToolCall] = ()
+    conversation: str | None = None
+    attributes: Mapping[str, Any] | None = None
+    """Further attributes by the names of semconv.py, e.g. the service tier."""
+    output: Any = None
+    """The answer's own object(s), for the content reader; kept only where content capture is on."""
+
+
+class Accumulator(Protocol):
+    """Gathers a :class:`Response` from the chunks of one stream."""
+
+    def add(self, chunk: Any) -> None:
+        """Take one chunk as the client yields it (its own type, or the decoded JSON object)."""
+        ...
+
+    def response(self) -> Response:
+        """What was seen so far."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the API's own end marker was seen: leaving the stream after it is no early exit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One API of a library, as pure functions over its requests, answers and chunks."""
+
+    operation: str
+    request: Callable[[Any, Request], None]
+    """Reads the request's body into the :class:`Request`."""
+    response: Callable[[Any], Response]
+    """Reads an answer: the client's model, or the decoded JSON object."""
+    accumulator: Callable[[bool], Accumulator] | None = None
+    """Given whether to keep content; None where the API has no streams."""
+    content: Callable[[Request, Response | None], Content] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One instrumented call from begin to end. Mutable, owned by the engine; observers keep state in ``slots``."""
+
+    library: str
+    api: Api
+    request: Request
+    start_ns: int = field(default_factory=time.time_ns)
+    start_clock: int = field(default_factory=time.perf_counter_ns)
+    end_ns: int = 0
+    duration: float = 0.0
+    """Seconds from begin to end."""
+    first_chunk: float | None = None
+    """Seconds from begin to the first chunk of a stream."""
+    chunks: int = 0
+    response: Response | None = None
+    error: BaseException | None = None
+    error_type: str | None = None
+    stream_end: str | None = None
+    retries: int = 0
+    attempts: list[tuple[int, int | None]] = field(default_factory=list)
+    """Failed attempts within the client's own retries: (time in ns, HTTP status or None for a connection fault)."""
+    last_status: int | None = None
+    run: Run | None = None
+    cycle: int = 0
+    parent: Context | None = None
+    """The context to be parented to, where it is not the caller's own."""
+    context: Context | None = None
+    """The context in which the library's code runs; set by the span observer."""
+    span: Span | None = None
+    neighbour: str | None = None
+    """Who else instruments this call and owns its span, if anyone."""
+    scratch: dict[str, Any] = field(default_factory=dict)
+    """Room for observers, by their own name."""
+    turn: list[None] = field(default_factory=lambda: [None])
+    """Popped by whoever ends the call: `list.pop` is atomic, so exactly one does."""
+
+
+class Observer(Protocol):
+    """Sees every call begin and end. Contained: a fault here costs this observer's signal, for this call."""
+
+    name: str
+
+    def on_start(self, call: Call) -> None:
+        """The call is about to run. Request facts are there."""
+        ...
+
+    def on_end(self, call: Call) -> None:
+        """The call has ended, once. All facts are there."""
+        ...

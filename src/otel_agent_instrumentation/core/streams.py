@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams: a call that is handed on to its caller chunk by chunk, and ends once on every way out.
+
+The caller's stream object stays what it is. Two things are put inside it: a tap around its private iterator, which
+sees chunks and the exceptions that the caller sees, and a tap around the response's byte stream, which sees the
+closing, by whatever object it is done (`stream.close()`, a helper's `with`, `stream.response.close()`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from opentelemetry import context as otel_context
+
+from .contain import Contained, call as contained_call
+from .engine import detach, engine
+from .reaper import reaper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from .spec import Accumulator, Call
+
+_attach = otel_context.attach
+_clock = time.perf_counter_ns
+_CHUNK = Contained("stream.chunk")
+_CLOSE = Contained("stream.close")
+
+leaving: ContextVar[BaseException | None] = ContextVar("otel_agent_leaving", default=None)
+"""The exception with which the caller's `with` block of a stream is being left."""
+
+_live: dict[int, StreamState] = {}
+
+
+class StreamState:
+    """One stream's facts and its end. Shared by the taps inside one stream object; refers to none of them."""
+
+    __slots__ = ("__weakref__", "_accumulator", "_add", "_over", "call", "last", "parsed", "reading")
+
+    def __init__(self, call: Call, accumulator: Accumulator) -> None:
+        self.call = call
+        self.last = call.start_clock
+        self.reading = False
+        """Inside the library's own reading: a close seen now is the library's, its outcome is about to be known."""
+        self.parsed = False
+        """A tap on the client's own iterator reads this stream, so the byte tap only watches for the close."""
+        self._accumulator = accumulator
+        self._add = accumulator.add
+        self._over = False
+        _live[id(self)] = self
+        reaper.start()
+
+    def chunk(self, chunk: Any) -> None:
+        """Count one chunk and hand it to the accumulator."""
+        self.last = now = _clock()
+        call = self.call
+        if call.chunks == 0:
+            call.first_chunk = (now - call.start_clock) / 1e9
+        call.chunks += 1
+        with _CHUNK:
+            self._add(chunk)
+
+    def adopt(self, accumulator: Accumulator) -> None:
+        """The caller parses the bytes into a stream of chunks after all: gather from those."""
+        self._accumulator = accumulator
+        self._add = accumulator.add
+        self.parsed = True
+
+    def drained(self) -> None:
+        """The stream was read to its end."""
+        self._end(None)
+
+    def failed(self, error: BaseException) -> None:
+        """Reading raised what the caller is about to see."""
+        self.call.error = error
+        self._end(None)
+        self.call.error = None
+
+    def closing(self) -> None:
+        """The response is being closed: by the caller, by a `with` block, or by a dropped generator."""
+        if self.reading or self._over:
+            return
+        with _CLOSE:
+            if isinstance(sys.exc_info()[1], GeneratorExit):
+                # A dropped generator closes its response, perhaps inside the garbage collector: take no lock here.
+                self.dropped()
+                return
+            error = leaving.get()
+            if error is not None:
+                self.failed(error)
+            else:
+                self._end("closed")
+
+    def dropped(self) -> None:
+        """Nobody holds the stream any more. Called by finalisers: the end is left to the reaper."""
+        if not self._over:
+            self._over = True
+            reaper.put(self.abandon)
+
+    def abandon(self) -> None:
+        """End a stream that was left, at the time of its last chunk."""
+        self._over = False
+        self._end("abandoned" if self.call.chunks else "never_iterated", at_last=True)
+
+    def _end(self, how: str | None, *, at_last: bool = False) -> None:
+        if self._over:
+            return
+        self._over = True
+        _live.pop(id(self), None)
+        call = self.call
+        call.response = contained_call("stream.response", self._accumulator.response)
+        if how is not None and not self._accumulator.complete:
+            call.stream_end = how
+        engine.end(call, end_clock=self.last if at_last else None)
+
+
+def abandon_live() -> None:
+    """End the streams that somebody still holds: at exit and before `uninstrument`."""
+    for state in list(_live.values()):
+        state.abandon()
+
+
+def forget_live() -> None:
+    """In a forked child: the parent's streams are the parent's to tell."""
+    _live.clear()
+
+
+class SyncTap:
+    """Around a sync iterator of chunks. The user's `next` sits alone in its `try`."""
+
+    __slots__ = ("__weakref__", "_inner", "_state")
+
+    def __init__(self, inner: Iterator[Any], state: StreamState) -> None:
+        self._inner = inner
+        self._state = state
+
+    def __iter__(self) -> SyncTap:
+        return self
+
+    def __next__(self) -> Any:
+        state = self._state
+        context = state.call.context
+        token = _attach(context)  # type: ignore[arg-type]
+        state.reading = True
+        try:
+            chunk = next(self._inner)
+        except StopIteration:
+            state.reading = False
+            detach(token, context, None)
+            state.drained()
+            raise
+        except BaseException as error:
+            state.reading = False
+            detach(token, context, error)
+            state.failed(error)
+            raise
+        state.reading = False
+        otel_context.detach(token)
+        state.chunk(chunk)
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        self._state.dropped()
+
+
+class AsyncTap:
+    """Around an async iterator of chunks."""
+
+    __slots__ = ("__weakref__", "_inner", "_state")
+
+    def __init__(self, inner: AsyncIterator[Any], state: StreamState) -> None:
+        self._inner = inner
+        self._state = state
+
+    def __aiter__(self) -> AsyncTap:
+        return self
+
+    async def __anext__(self) -> Any:
+        state = self._state
+        context = state.call.context
+        token = _attach(context)  # type: ignore[arg-type]
+        state.reading = True
+        try:
+            chunk = await self._inner.__anext__()
+        except StopAsyncIteration:
+            state.reading = False
+            detach(token, context, None)
+            state.drained()
+            raise
+        except BaseException as error:
+            state.reading = False
+            detach(token, context, error)
+            if isinstance(error, GeneratorExit):
+                state.dropped()
+            else:
+                state.failed(error)
+            raise
+        state.reading = False
+        otel_context.detach(token)
+        state.chunk(chunk)
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        self._state.dropped()
+
+
+class BodyTap(wrapt.ObjectProxy):  # type: ignore[misc]
+    """Around a response's byte stream: sees it closed, and sees its bytes where no parsed stream is read.
+
+    A proxy, not a class of our own: the HTTP client checks `isinstance(response.stream, SyncByteStream)`.
+    """
+
+    def __init__(self, wrapped: Any, state: StreamState) -> None:
+        super().__init__(wrapped)
+        self._self_state = state
+
+    def __iter__(self) -> Iterator[Any]:
+        inner = iter(self.__wrapped__)
+        return inner if self._self_state.parsed else SyncTap(inner, self._self_state)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        inner = self.__wrapped__.__aiter__()
+        return inner if self._self_state.parsed else AsyncTap(inner, self._self_state)
+
+    def close(self) -> Any:
+        self._self_state.closing()
+        return self.__wrapped__.close()
+
+    def aclose(self) -> Any:
+        self._self_state.closing()
+        return self.__wrapped__.aclose()
+
+    def __del__(self) -> None:
+        self._self_state.dropped()
+
+
+def sync_exit(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
+    """A wrapt wrapper for `__exit__` of a client's stream or manager: tells the taps why the block is left."""
+    error = args[1] if len(args) > 1 else None
+    if error is None or isinstance(error, GeneratorExit):
+        return wrapped(*args, **kwargs)
+    token = leaving.set(error)
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        leaving.reset(token)
+
+
+async def async_exit(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
+    """The same for `__aexit__`."""
+    error = args[1] if len(args) > 1 else None
+    if error is None or isinstance(error, GeneratorExit):
+        return await wrapped(*args, **kwargs)
+    token = leaving.set(error)
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        leaving.reset(token)

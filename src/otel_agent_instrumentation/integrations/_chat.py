@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chat completions, completions and embeddings APIs, as OpenAI defined them and many serve them.
+
+Reference: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import semconv
+from ..core.spec import Api, Request, Response, ToolCall, Usage
+from . import _chat_content
+from ._read import count, get, items, parameters, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NUMBER = (int, float)
+_PARAMETERS: Mapping[str, tuple[str, Any]] = {
+    "temperature": (semconv.REQUEST_TEMPERATURE, _NUMBER),
+    "top_p": (semconv.REQUEST_TOP_P, _NUMBER),
+    "max_tokens": (semconv.REQUEST_MAX_TOKENS, int),
+    "max_completion_tokens": (semconv.REQUEST_MAX_TOKENS, int),
+    "frequency_penalty": (semconv.REQUEST_FREQUENCY_PENALTY, _NUMBER),
+    "presence_penalty": (semconv.REQUEST_PRESENCE_PENALTY, _NUMBER),
+    "seed": (semconv.REQUEST_SEED, int),
+    "reasoning_effort": (semconv.REQUEST_REASONING_LEVEL, str),
+    "stop": (semconv.REQUEST_STOP_SEQUENCES, (str, list)),
+}
+
+
+def read_parameters(body: Any, request: Request) -> None:
+    """What the chat and the completions API have in common."""
+    request.model = text(body.get("model"))
+    params = parameters(body, _PARAMETERS)
+    stop = params.get(semconv.REQUEST_STOP_SEQUENCES)
+    if isinstance(stop, str):
+        params[semconv.REQUEST_STOP_SEQUENCES] = [stop]
+    choices = count(body.get("n"))
+    if choices is not None and choices != 1:
+        params[semconv.REQUEST_CHOICE_COUNT] = choices
+    request.params = params
+    if body.get("stream") is True:
+        request.stream = True
+
+
+def read_chat_request(body: Any, request: Request) -> None:
+    """The facts of a `POST /chat/completions`."""
+    read_parameters(body, request)
+    kind = get(body.get("response_format"), "type")
+    if isinstance(kind, str):
+        request.params[semconv.OUTPUT_TYPE] = "json" if kind.startswith("json") else kind
+    answers: list[str] = []
+    for message in reversed(list(items(body.get("messages")))):
+        role = get(message, "role")
+        if role == "assistant":
+            break
+        if role == "tool":
+            answers.append(str(get(message, "tool_call_id")))
+    request.answers = answers
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """A `usage` object of the chat, completions or embeddings API."""
+    if usage is None:
+        return None
+    prompt = get(usage, "prompt_tokens_details")
+    completion = get(usage, "completion_tokens_details")
+    cached = count(get(prompt, "cached_tokens"))
+    return Usage(
+        input=count(get(usage, "prompt_tokens")),
+        output=count(get(usage, "completion_tokens")),
+        # DeepSeek tells its cache beside the convention's place.
+        cache_read=cached if cached is not None else count(get(usage, "prompt_cache_hit_tokens")),
+        cache_write=count(get(prompt, "cache_write_tokens")),
+        reasoning=count(get(completion, "reasoning_tokens")),
+    )
+
+
+def _tier(node: Any) -> dict[str, Any] | None:
+    tier = text(get(node, "service_tier"))
+    return {semconv.OPENAI_SERVICE_TIER: tier} if tier else None
+
+
+def _tool_calls(message: Any) -> list[ToolCall]:
+    found = [
+        ToolCall(text(get(call, "id")), text(get(get(call, "function") or get(call, "custom"), "name")))
+        for call in items(get(message, "tool_calls"))
+    ]
+    legacy = get(message, "function_call")
+    if legacy is not None:
+        found.append(ToolCall(None, text(get(legacy, "name"))))
+    return found
+
+
+def read_response(node: Any) -> Response:
+    """The facts of a chat completion or of a completion."""
+    reasons: list[str] = []
+    calls: list[ToolCall] = []
+    for choice in items(get(node, "choices")):
+        reason = text(get(choice, "finish_reason"))
+        if reason:
+            reasons.append(semconv.finish_reason(reason))
+        message = get(choice, "message")
+        if message is not None:
+            calls += _tool_calls(message)
+    return Response(
+        id=text(get(node, "id")),
+        model=text(get(node, "model")),
+        finish_reasons=reasons,
+        usage=read_usage(get(node, "usage")),
+        tool_calls=calls,
+        attributes=_tier(node),
+        output=node,
+    )
+
+
+class ChunkAccumulator:
+    """Gathers the chunks of a chat or completions stream. Per chunk: a few attribute reads."""
+
+    def __init__(self, keep_content: bool) -> None:  # noqa: FBT001 - the Api's factory signature
+        self._id: str | None = None
+        self._model: str | None = None
+        self._tier: dict[str, Any] | None = None
+        self._usage: Any = None
+        self._reasons: dict[int, str] = {}
+        self._calls: dict[tuple[int, int], ToolCall] = {}
+        self._content = _chat_content.Gathered() if keep_content else None
+        self.complete = False
+
+    def add(self, chunk: Any) -> None:
+        """Take one chunk. The last usage wins: some send a running total with every chunk."""
+        usage = get(chunk, "usage")
+        if usage is not None:
+            self._usage = usage
+        if self._id is None:
+            self._id = text(get(chunk, "id"))
+        if self._model is None:
+            self._model = text(get(chunk, "model"))
+        for choice in get(chunk, "choices") or ():
+            reason = get(choice, "finish_reason")
+            delta = get(choice, "delta")
+            if reason is not None:
+                self._finish(chunk, choice, reason)
+            if delta is not None and get(delta, "tool_calls"):
+                self._tool_deltas(get(choice, "index") or 0, get(delta, "tool_calls"))
+            if self._content is not None:
+                self._content.add(choice)
+
+    def _finish(self, chunk: Any, choice: Any, reason: Any) -> None:
+        if isinstance(reason, str) and reason:
+            self._reasons[get(choice, "index") or 0] = semconv.finish_reason(reason)
+        # Moonshot tells the usage in the last choice, Groq beside it.
+        usage = get(choice, "usage") or get(get(chunk, "x_groq"), "usage")
+        if self._usage is None and usage is not None:
+            self._usage = usage
+
+    def _tool_deltas(self, choice: int, deltas: Any) -> None:
+        for delta in deltas:
+            key = (choice, get(delta, "index") or 0)
+            name = text(get(get(delta, "function"), "name"))
+            known = self._calls.setdefault(key, ToolCall(None, None))
+            known.id = known.id or text(get(delta, "id"))
+            known.name = known.name or name
+
+    def response(self) -> Response:
+        """What was seen so far."""
+        return Response(
+            id=self._id,
+            model=self._model,
+            finish_reasons=[self._reasons[index] for index in sorted(self._reasons)],
+            usage=read_usage(self._usage),
+            tool_calls=list(self._calls.values()),
+            attributes=self._tier,
+            output=self._content.body() if self._content is not None else None,
+        )
+
+
+def read_completion_request(body: Any, request: Request) -> None:
+    """The facts of a `POST /completions`."""
+    read_parameters(body, request)
+
+
+def read_embeddings_request(body: Any, request: Request) -> None:
+    """The facts of a `POST /embeddings`."""
+    request.model = text(body.get("model"))
+    dimensions = count(body.get("dimensions"))
+    if dimensions is not None:
+        request.params[semconv.EMBEDDINGS_DIMENSION_COUNT] = dimensions
+    encoding = text(body.get("encoding_format"))
+    if encoding:
+        request.params[semconv.REQUEST_ENCODING_FORMATS] = [encoding]
+
+
+def read_embeddings_response(node: Any) -> Response:
+    """The facts of an embeddings answer. OpenAI gives it no id, others do."""
+    return Response(id=text(get(node, "id")), model=text(get(node, "model")), usage=read_usage(get(node, "usage")))
+
+
+CHAT = Api(semconv.CHAT, read_chat_request, read_response, ChunkAccumulator, _chat_content.read)
+COMPLETIONS = Api(
+    semconv.TEXT_COMPLETION, read_completion_request, read_response, ChunkAccumulator, _chat_content.read_completion
+)
+EMBEDDINGS = Api(semconv.EMBEDDINGS, read_embeddings_request, read_embeddings_response)

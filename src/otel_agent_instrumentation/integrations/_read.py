@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading facts out of what clients hand us: their models, or decoded JSON where the caller asked for the raw answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def get(node: Any, key: str) -> Any:
+    """``node[key]`` or ``node.key``, whichever the node has; None where it has neither."""
+    if type(node) is dict:
+        return node.get(key)
+    return getattr(node, key, None)
+
+
+def text(value: Any) -> str | None:
+    """``value`` if it is a string that says something."""
+    return value if isinstance(value, str) and value else None
+
+
+def count(value: Any) -> int | None:
+    """``value`` if it is a count: providers were seen to answer null, strings and floats where a count belongs."""
+    if type(value) is int:
+        return value if value >= 0 else None
+    if type(value) is float and value >= 0 and value.is_integer():
+        return int(value)
+    return None
+
+
+def items(value: Any) -> Iterable[Any]:
+    """``value`` if it is a list or tuple. A one-shot iterator is the caller's: it is never consumed here."""
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def parameters(body: Any, table: Mapping[str, tuple[str, type | tuple[type, ...]]]) -> dict[str, Any]:
+    """The request parameters that ``table`` maps from a body key to (attribute, accepted types)."""
+    found: dict[str, Any] = {}
+    for key, (attribute, types) in table.items():
+        value = body.get(key)
+        if value is not None and isinstance(value, types) and value is not True and value is not False:
+            found[attribute] = value
+    return found

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter plugin `agent_envelope`: other people's spans, logs and metric snapshots as lines of the ledger.
+
+What this package tells itself is written by the ledger's own sink, from the facts: it is left out here, so that with
+both on nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from .. import semconv
+from ..core.runs import Run
+from ..redaction.policy import default_policy
+from .sink import redacted, span_payload
+from .writer import Event, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.trace import ReadableSpan
+
+_writer: Callable[[], Writer | None] = lambda: None  # noqa: E731 - replaced by the composition root
+
+
+def use_writer(writer: Callable[[], Writer | None]) -> None:
+    """Say where the exporters find this process's writer. The entry point's constructor takes no argument."""
+    global _writer  # noqa: PLW0603
+    _writer = writer
+
+
+def _run_of(attributes: Any) -> Run | None:
+    run_id = (attributes or {}).get(semconv.RUN_ID)
+    if not isinstance(run_id, str):
+        return None
+    agent = (attributes or {}).get(semconv.AGENT_NAME)
+    return Run(run_id, agent if isinstance(agent, str) else "agent")
+
+
+def _cycle_of(attributes: Any) -> int:
+    cycle = (attributes or {}).get(semconv.CYCLE)
+    return cycle if isinstance(cycle, int) else 0
+
+
+def _is_ours(scope: Any) -> bool:
+    return getattr(scope, "name", None) == semconv.SCOPE
+
+
+class EnvelopeSpanExporter(SpanExporter):
+    """`OTEL_TRACES_EXPORTER=agent_envelope`."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Write the spans that others made."""
+        writer = _writer()
+        for span in spans if writer is not None else ():
+            if not _is_ours(span.instrumentation_scope):
+                writer.write(_span_event(span))
+        return SpanExportResult.SUCCESS
+
+
+def _span_event(span: ReadableSpan) -> Event:
+    context, scope = span.context, span.instrumentation_scope
+    attributes = dict(span.attributes or {})
+    payload = span_payload(
+        name=span.name,
+        kind=span.kind.name,
+        ids=(context.trace_id, context.span_id, span.parent.span_id if span.parent else None),
+        times=(span.start_time or 0, span.end_time or 0),
+        status={"code": span.status.status_code.name, "description": span.status.description},
+        attributes=attributes,
+        events=[
+            {"name": e.name, "time_unix_nano": e.timestamp, "attributes": dict(e.attributes or {})} for e in span.events
+        ],
+        links=[
+            {
+                "trace_id": f"{link.context.trace_id:032x}",
+                "span_id": f"{link.context.span_id:016x}",
+                "attributes": dict(link.attributes or {}),
+            }
+            for link in span.links
+        ],
+        scope={"name": scope.name, "version": scope.version, "schema_url": scope.schema_url} if scope else {},
+        trace_state=context.trace_state.to_header() if context.trace_state else "",
+    )
+    return Event(
+        semconv.EVENT_SPAN_ENDED,
+        span.end_time or time.time_ns(),
+        redacted(default_policy(), payload),
+        _run_of(attributes),
+        _cycle_of(attributes),
+        context.trace_id,
+        context.span_id,
+    )
+
+
+class EnvelopeLogExporter(LogRecordExporter):
+    """`OTEL_LOGS_EXPORTER=agent_envelope`."""
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Write the logs and events that others made: an event under its own name, a plain log as `log.record`."""
+        writer = _writer()
+        for item in batch if writer is not None else ():
+            if not _is_ours(item.instrumentation_scope):
+                writer.write(_log_event(item))
+        return LogRecordExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Nothing is held."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing is held
+        """Nothing is held."""
+        return True
+
+
+def _log_event(item: ReadableLogRecord) -> Event:
+    record = item.log_record
+    attributes = dict(record.attributes or {})
+    payload = {"body": record.body, "severity": record.severity_text, "attributes": attributes}
+    return Event(
+        record.event_name or "log.record",
+        record.timestamp or record.observed_timestamp or time.time_ns(),
+        redacted(default_policy(), payload),
+        _run_of(attributes),
+        _cycle_of(attributes),
+        record.trace_id or 0,
+        record.span_id or 0,
+    )
+
+
+class EnvelopeMetricExporter(MetricExporter):
+    """`OTEL_METRICS_EXPORTER=agent_envelope`: one `metrics.snapshot` line an interval."""
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:  # noqa: ARG002 - writing a line does not wait
+        """Write one line with all points."""
+        writer = _writer()
+        if writer is not None:
+            payload = {
+                "metrics": [
+                    {"name": metric.name, "unit": metric.unit, "points": [_point(p) for p in metric.data.data_points]}
+                    for resource in metrics_data.resource_metrics
+                    for scope in resource.scope_metrics
+                    for metric in scope.metrics
+                ]
+            }
+            writer.write(Event(semconv.EVENT_METRICS, time.time_ns(), redacted(default_policy(), payload)))
+        return MetricExportResult.SUCCESS
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
+        """Nothing is held."""
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:  # noqa: ARG002 - nothing is held
+        """Nothing is held."""
+        return True
+
+
+def _point(point: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {"attributes": dict(point.attributes or {}), "time_unix_nano": point.time_unix_nano}
+    if hasattr(point, "bucket_counts"):
+        bounds = list(point.explicit_bounds)
+        return {**told, "count": point.count, "sum": point.sum, "bounds": bounds, "counts": list(point.bucket_counts)}
+    return {**told, **({"value": point.value} if hasattr(point, "value") else {"count": point.count, "sum": point.sum})}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records to lines: every span and event of ours, redacted, whether its span was sampled or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import semconv
+from ..core.records import EventRecord, SpanRecord
+from .writer import Event
+
+if TYPE_CHECKING:
+    from ..redaction.policy import Policy
+    from .writer import Writer
+
+
+class Sink:
+    """Takes records and writes them. Register `take` with `core.records.add_sink`."""
+
+    def __init__(self, writer: Writer, policy: Policy, version: str) -> None:
+        self._writer = writer
+        self._policy = policy
+        self._scope = {"name": semconv.SCOPE, "version": version, "schema_url": semconv.SCHEMA_URL}
+
+    def take(self, record: SpanRecord | EventRecord) -> None:
+        """Write one record."""
+        if isinstance(record, SpanRecord):
+            payload, time_ns, name = self._span(record), record.end_ns, semconv.EVENT_SPAN_ENDED
+        else:
+            payload, time_ns, name = dict(record.payload), record.time_ns, record.name
+        self._writer.write(
+            Event(
+                name,
+                time_ns,
+                redacted(self._policy, payload),
+                record.run,
+                record.cycle,
+                record.trace_id,
+                record.span_id,
+                dict(record.tags) if isinstance(record, EventRecord) and record.tags else {},
+            )
+        )
+
+    def _span(self, record: SpanRecord) -> dict[str, Any]:
+        return span_payload(
+            name=record.name,
+            kind=record.kind,
+            ids=(record.trace_id, record.span_id, record.parent_id),
+            times=(record.start_ns, record.end_ns),
+            status={"code": record.status, "description": record.status_description},
+            attributes=dict(record.attributes),
+            events=[{"name": n, "time_unix_nano": t, "attributes": a} for n, t, a in record.events],
+            links=[],
+            scope=self._scope,
+            trace_state=record.trace_state,
+        )
+
+
+def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:
+    """``payload`` as it may be written, with `redacted_fields`."""
+    told, paths = policy.payload(payload, "payload")
+    return {**told, "redacted_fields": paths}
+
+
+def span_payload(  # noqa: PLR0913 - the parts of a span
+    *,
+    name: str,
+    kind: str,
+    ids: tuple[int, int, int | None],
+    times: tuple[int, int],
+    status: dict[str, Any],
+    attributes: dict[str, Any],
+    events: list[dict[str, Any]],
+    links: list[dict[str, Any]],
+    scope: dict[str, Any],
+    trace_state: str,
+) -> dict[str, Any]:
+    """The payload of `span.ended`: all that OTLP needs to rebuild the span."""
+    trace_id, span_id, parent_id = ids
+    return {
+        "name": name,
+        "kind": kind,
+        "trace_id": f"{trace_id:032x}",
+        "span_id": f"{span_id:016x}",
+        "parent_span_id": f"{parent_id:016x}" if parent_id is not None else None,
+        "trace_state": trace_state,
+        "start_time_unix_nano": times[0],
+        "end_time_unix_nano": times[1],
+        "duration_ms": (times[1] - times[0]) / 1e6,
+        "status": status,
+        "attributes": attributes,
+        "events": events,
+        "links": links,
+        "scope": scope,
+    }

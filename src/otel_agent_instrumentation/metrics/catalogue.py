@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every metric that this package emits: name, kind, unit, description, labels from a closed list, buckets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .. import semconv
+
+_CALL = (
+    semconv.OPERATION_NAME,
+    semconv.PROVIDER_NAME,
+    semconv.REQUEST_MODEL,
+    semconv.RESPONSE_MODEL,
+    semconv.SERVER_ADDRESS,
+    semconv.SERVER_PORT,
+    semconv.AGENT_NAME,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the catalogue. ``source``: where the name comes from."""
+
+    name: str
+    kind: Literal["histogram", "counter"]
+    unit: str
+    description: str
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+    source: str = "OTel GenAI semantic conventions"
+
+
+def _of(flavour: semconv.Flavour) -> list[Metric]:
+    rows = [
+        Metric(
+            flavour.duration, "histogram", "s", "Duration of a model call.", (*_CALL, semconv.ERROR_TYPE), semconv.SECONDS
+        ),
+        Metric(
+            flavour.time_to_first_chunk,
+            "histogram",
+            "s",
+            "Time from the request to the first chunk of a streamed answer.",
+            _CALL,
+            semconv.SECONDS,
+        ),
+    ]
+    if flavour.token_usage is not None:
+        labels = (*_CALL, semconv.TOKEN_TYPE)
+        rows.append(
+            Metric(flavour.token_usage, "histogram", "{token}", "Tokens used by a model call.", labels, semconv.TOKENS)
+        )
+    for field, name in flavour.usage_counters:
+        labels = (*_CALL, semconv.TOKEN_MODALITY)
+        rows.append(Metric(name, "counter", "{token}", f"Tokens used by model calls: {field}.", labels))
+    for field, name in flavour.usage_histograms:
+        rows.append(Metric(name, "histogram", "{token}", f"Tokens of one model call: {field}.", _CALL, semconv.TOKENS))
+    return rows
+
+
+CATALOGUE: dict[str, Metric] = {
+    row.name: row
+    for row in (
+        *_of(semconv.FLAVOURS["1.41"]),
+        *_of(semconv.FLAVOURS["latest"]),
+        Metric(
+            semconv.INVOKE_AGENT_DURATION,
+            "histogram",
+            "s",
+            "Duration of an agent's run.",
+            (semconv.OPERATION_NAME, semconv.AGENT_NAME, semconv.RUN_OUTCOME, semconv.ERROR_TYPE),
+            semconv.RUN_SECONDS,
+        ),
+        Metric(
+            semconv.TELEMETRY_DROPPED,
+            "counter",
+            "{item}",
+            "Spans, log records and metric points that could not be delivered, by signal and reason.",
+            (semconv.SIGNAL, semconv.EXPORTER, semconv.REASON),
+            source="otel-agent-instrumentation",
+        ),
+    )
+}

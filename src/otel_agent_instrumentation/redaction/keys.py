@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Key rules: does the name of a field say that its value is a secret?
+
+A name is judged by its last dotted segment, after camelCase, kebab-case and snake_case were made one, and
+anchored at the end: ``aws.secretAccessKey`` is a secret, ``gen_ai.usage.input_tokens``, ``token_count`` and
+``secret_name`` are not. The sources are the header and assignment rows of the project's table of secret formats.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+
+class Decision(NamedTuple):
+    """What to do with the value of one key."""
+
+    secret: bool
+    """The value is replaced, whatever it is."""
+    keep_numbers: bool = False
+    """Numbers stay although the key is secret: a number under ``token`` is a count."""
+    name: str | None = None
+    """The key's redacted name, where the name itself held a secret."""
+
+
+PLAIN: Final = Decision(secret=False)
+SECRET: Final = Decision(secret=True)
+TOKEN: Final = Decision(secret=True, keep_numbers=True)
+
+_LONGEST_KEY = 256
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+# A flattened list, a numbered field, a part of a field: `headers.authorization.0`, `password_2`, `api_key.value`.
+_TRAILING = "0123456789._-[]"
+_PARTS = ("value", "raw", "plaintext", "header")
+
+_SECRET = re.compile(
+    r"(?:^|_)(?:"
+    r"pass(?:word|wd|phrase|code)s?|pass(?:word|wd|phrase)_(?:hash|salt|confirm|confirmation)|pwd"
+    r"|secrets?|credentials?|bearer|jwt|authorization|set_cookie2?|cookies?"
+    r"|(?:auth|access|refresh|bearer|session)_tokens"
+    r"|(?:api|access|secret|private|signing|encryption|master|account|shared|subscription|session|auth|service|ssh)_keys?"
+    r"|apikeys?|connection_string|sas_url"
+    r")$"
+)
+# Names that were run together, which camelCase splitting cannot see: `pgpassword`, `authtoken`.
+_RUN_TOGETHER = re.compile(
+    r"(?:password|passwd|passphrase|apikey|accesskey|secretkey|privatekey|clientsecret"
+    r"|authtoken|accesstoken|refreshtoken|sessiontoken|bearertoken|connectionstring)s?$"
+)
+_TOKEN = re.compile(r"(?:^|_)token$")
+# A tokenizer's tokens and rates per token.
+_NOT_A_CREDENTIAL = re.compile(
+    r"(?:^|_)(?:eos|bos|pad|unk|sep|cls|mask|stop|special|first|last|per|max|min|total"
+    r"|input|output|prompt|completion|reasoning|cached)_token$"
+)
+
+_EXEMPT_PREFIXES = ("gen_ai.usage.", "gen_ai.token.", "agent.tokens.")
+_EXEMPT_SUFFIXES = ("max_tokens", "_tokens_count", "token_count")
+_EXEMPT = frozenset(
+    {
+        "session.id",
+        "gen_ai.conversation.id",
+        "gen_ai.response.id",
+        "service.instance.id",
+        # OTel's ids and the envelope's own keys, as they stand in a ledger line.
+        *("trace_id", "span_id", "parent_id", "parent_span_id", "trace_state", "trace_flags"),
+        *("schema_version", "timestamp", "source", "run_id", "cycle", "event", "seq", "pid", "time_unix_nano", "unix"),
+        *("task_id", "persona_id", "session_id", "redacted_fields"),
+    }
+)
+
+
+def judge(key: str) -> Decision:
+    """Return the decision for ``key``, by its name alone."""
+    if key in _EXEMPT or key.startswith(_EXEMPT_PREFIXES) or key.endswith(_EXEMPT_SUFFIXES):
+        return PLAIN
+    bare = key[-_LONGEST_KEY:].rstrip(_TRAILING)
+    for part in _PARTS:
+        if bare.endswith(part) and bare != part:
+            bare = bare[: -len(part)].rstrip(_TRAILING)
+    last = bare.rpartition(".")[2]
+    name = _SEPARATORS.sub("_", _CAMEL.sub("_", last).lower()).strip("_")
+    if _SECRET.search(name) or _RUN_TOGETHER.search(name):
+        return SECRET
+    if _TOKEN.search(name) and not _NOT_A_CREDENTIAL.search(name):
+        return TOKEN
+    return PLAIN

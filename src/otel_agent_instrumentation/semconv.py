@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every attribute, event and metric name that this package emits, declared once.
+
+Names follow OpenTelemetry's GenAI semantic conventions, which left the main repository after 1.41 and are being
+renamed. A :class:`Flavour` holds what differs: ``1.41`` is what dashboards and the official packages use today,
+``latest`` is the GenAI repository's main line. Our own names live under ``agent.*``.
+Sources: https://opentelemetry.io/docs/specs/semconv/gen-ai/ and the semantic-conventions-genai repository.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SCOPE = "otel_agent_instrumentation"
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
+
+# --- operations (gen_ai.operation.name) -----------------------------------------------------------------------------
+CHAT = "chat"
+TEXT_COMPLETION = "text_completion"
+EMBEDDINGS = "embeddings"
+FETCH_RESPONSE = "fetch_response"
+INVOKE_AGENT = "invoke_agent"
+
+# --- span attributes: the GenAI convention --------------------------------------------------------------------------
+OPERATION_NAME = "gen_ai.operation.name"
+PROVIDER_NAME = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_TEMPERATURE = "gen_ai.request.temperature"
+REQUEST_TOP_P = "gen_ai.request.top_p"
+REQUEST_TOP_K = "gen_ai.request.top_k"
+REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+REQUEST_FREQUENCY_PENALTY = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY = "gen_ai.request.presence_penalty"
+REQUEST_STOP_SEQUENCES = "gen_ai.request.stop_sequences"
+REQUEST_SEED = "gen_ai.request.seed"
+REQUEST_CHOICE_COUNT = "gen_ai.request.choice.count"
+REQUEST_STREAM = "gen_ai.request.stream"
+REQUEST_ENCODING_FORMATS = "gen_ai.request.encoding_formats"
+REQUEST_REASONING_LEVEL = "gen_ai.request.reasoning.level"
+REQUEST_PREVIOUS_RESPONSE_ID = "gen_ai.request.previous_response.id"
+OUTPUT_TYPE = "gen_ai.output.type"
+CONVERSATION_ID = "gen_ai.conversation.id"
+RESPONSE_ID = "gen_ai.response.id"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_STATUS = "gen_ai.response.status"
+RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
+RESPONSE_TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_CREATION = "gen_ai.usage.cache_creation.input_tokens"
+USAGE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
+USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens"
+EMBEDDINGS_DIMENSION_COUNT = "gen_ai.embeddings.dimension.count"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+AGENT_NAME = "gen_ai.agent.name"
+TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - a name, not a secret
+TOKEN_MODALITY = "gen_ai.token.modality"  # noqa: S105 - a name, not a secret
+
+# --- span attributes: general conventions ---------------------------------------------------------------------------
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+ERROR_TYPE = "error.type"
+HTTP_STATUS = "http.response.status_code"
+OPENAI_SERVICE_TIER = "openai.response.service_tier"
+OPENAI_API_TYPE = "openai.api.type"
+USER_ID = "user.id"
+SESSION_ID = "session.id"
+
+# --- our own attributes ---------------------------------------------------------------------------------------------
+RUN_ID = "agent.run.id"
+CYCLE = "agent.cycle"
+RUN_OUTCOME = "agent.run.outcome"
+RUN_IMPLICIT = "agent.run.implicit"
+RUN_CYCLES = "agent.run.cycles"
+TASK = "agent.task"
+TAGS = "agent.tags"
+METADATA_PREFIX = "agent.metadata."
+RETRY_COUNT = "agent.retry.count"
+STREAM_END = "agent.stream.end"
+STREAM_CHUNKS = "agent.stream.chunks"
+TOOL_CALL_COUNT = "agent.tool_calls.count"
+TOOL_CALL_NAMES = "agent.tool_calls.names"
+TOOL_CALL_IDS = "agent.tool_calls.ids"
+REDACTED_FIELDS = "agent.redacted_fields"
+REDACTION_FAULT = "agent.redaction.fault"
+NEIGHBOUR = "agent.neighbour"
+EXPORTER = "agent.exporter"
+REASON = "agent.reason"
+SIGNAL = "agent.signal"
+SITE = "agent.site"
+
+RunOutcome = Literal["ok", "error", "cancelled", "cycle_limit", "budget"]
+StreamEnd = Literal["closed", "abandoned", "never_iterated"]
+
+# --- events ---------------------------------------------------------------------------------------------------------
+EVENT_INFERENCE_DETAILS = "gen_ai.client.inference.operation.details"
+EVENT_ATTEMPT = "agent.attempt"
+EVENT_RESOURCE = "resource"
+EVENT_SPAN_ENDED = "span.ended"
+EVENT_METRICS = "metrics.snapshot"
+EVENT_RUN_STARTED = "agent.run_started"
+EVENT_RUN_ENDED = "agent.run_ended"
+EVENT_PIPELINE = "agent.pipeline_closed"
+
+# --- metric names: what no flavour changes --------------------------------------------------------------------------
+INVOKE_AGENT_DURATION = "gen_ai.invoke_agent.duration"
+TELEMETRY_DROPPED = "agent.telemetry.dropped"
+
+Requirement = Literal["required", "conditional", "recommended", "opt-in"]
+Cardinality = Literal["low", "bounded", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute's contract: may it be absent, does it carry content, may it ever be a metric label.
+
+    ``cardinality``: ``low`` is a closed vocabulary, ``bounded`` is limited by contracts.md 6 before it becomes a
+    label, ``high`` is never a label.
+    """
+
+    requirement: Requirement = "recommended"
+    content: bool = False
+    cardinality: Cardinality = "high"
+
+
+_LOW = Attribute(cardinality="low")
+_HIGH = Attribute()
+_CONTENT = Attribute("opt-in", content=True)
+
+ATTRIBUTES: dict[str, Attribute] = {
+    OPERATION_NAME: Attribute("required", cardinality="low"),
+    PROVIDER_NAME: Attribute("required", cardinality="bounded"),
+    REQUEST_MODEL: Attribute("conditional", cardinality="bounded"),
+    RESPONSE_MODEL: Attribute(cardinality="bounded"),
+    SERVER_ADDRESS: Attribute(cardinality="bounded"),
+    SERVER_PORT: Attribute("conditional", cardinality="bounded"),
+    ERROR_TYPE: Attribute("conditional", cardinality="bounded"),
+    AGENT_NAME: Attribute("conditional", cardinality="bounded"),
+    TASK: Attribute("opt-in", cardinality="bounded"),
+    TOKEN_TYPE: Attribute("required", cardinality="low"),
+    TOKEN_MODALITY: Attribute("required", cardinality="low"),
+    RUN_OUTCOME: Attribute("required", cardinality="low"),
+    EXPORTER: _LOW,
+    REASON: _LOW,
+    SIGNAL: _LOW,
+    **dict.fromkeys(
+        (
+            REQUEST_STREAM,
+            REQUEST_ENCODING_FORMATS,
+            REQUEST_REASONING_LEVEL,
+            OUTPUT_TYPE,
+            RESPONSE_STATUS,
+            RESPONSE_FINISH_REASONS,
+            OPENAI_SERVICE_TIER,
+            OPENAI_API_TYPE,
+            STREAM_END,
+            RUN_IMPLICIT,
+            HTTP_STATUS,
+            NEIGHBOUR,
+            SITE,
+        ),
+        _LOW,
+    ),
+    **dict.fromkeys(
+        (
+            REQUEST_TEMPERATURE,
+            REQUEST_TOP_P,
+            REQUEST_TOP_K,
+            REQUEST_MAX_TOKENS,
+            REQUEST_FREQUENCY_PENALTY,
+            REQUEST_PRESENCE_PENALTY,
+            REQUEST_SEED,
+            REQUEST_CHOICE_COUNT,
+            REQUEST_PREVIOUS_RESPONSE_ID,
+            CONVERSATION_ID,
+            RESPONSE_ID,
+            RESPONSE_TIME_TO_FIRST_CHUNK,
+            USAGE_INPUT_TOKENS,
+            USAGE_OUTPUT_TOKENS,
+            USAGE_CACHE_READ,
+            USAGE_CACHE_CREATION,
+            USAGE_CACHE_WRITE,
+            USAGE_REASONING,
+            EMBEDDINGS_DIMENSION_COUNT,
+            USER_ID,
+            SESSION_ID,
+            RUN_ID,
+            CYCLE,
+            RUN_CYCLES,
+            TAGS,
+            RETRY_COUNT,
+            STREAM_CHUNKS,
+            TOOL_CALL_COUNT,
+            TOOL_CALL_NAMES,
+            TOOL_CALL_IDS,
+            REDACTED_FIELDS,
+            REDACTION_FAULT,
+        ),
+        _HIGH,
+    ),
+    **dict.fromkeys(
+        (INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS, REQUEST_STOP_SEQUENCES), _CONTENT
+    ),
+}
+
+EVENTS: frozenset[str] = frozenset(
+    {
+        EVENT_INFERENCE_DETAILS,
+        EVENT_ATTEMPT,
+        EVENT_RESOURCE,
+        EVENT_SPAN_ENDED,
+        EVENT_METRICS,
+        EVENT_RUN_STARTED,
+        EVENT_RUN_ENDED,
+        EVENT_PIPELINE,
+    }
+)
+
+# Histogram edges of the convention, in seconds, tokens and (agent runs) seconds up to an hour.
+SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
+RUN_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6, 900, 1800, 3600)
+
+FlavourName = Literal["1.41", "latest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flavour:
+    """The names that differ between the two lines of the convention."""
+
+    name: FlavourName
+    cache_write: str
+    duration: str
+    time_to_first_chunk: str
+    token_usage: str | None
+    """One histogram by token type (1.41), or None where the counters and histograms below replace it."""
+    usage_counters: tuple[tuple[str, str], ...] = ()
+    """(Usage field, counter name) pairs of the latest line; subsets (cache, reasoning) are counted beside their whole."""
+    usage_histograms: tuple[tuple[str, str], ...] = ()
+
+
+FLAVOURS: dict[FlavourName, Flavour] = {
+    "1.41": Flavour(
+        name="1.41",
+        cache_write=USAGE_CACHE_CREATION,
+        duration="gen_ai.client.operation.duration",
+        time_to_first_chunk="gen_ai.client.operation.time_to_first_chunk",
+        token_usage="gen_ai.client.token.usage",  # noqa: S106 - a name, not a secret
+    ),
+    "latest": Flavour(
+        name="latest",
+        cache_write=USAGE_CACHE_WRITE,
+        duration="gen_ai.client.inference.duration",
+        time_to_first_chunk="gen_ai.client.inference.time_to_first_chunk",
+        token_usage=None,
+        usage_counters=(
+            ("input", "gen_ai.client.inference.usage.input_tokens"),
+            ("output", "gen_ai.client.inference.usage.output_tokens"),
+            ("cache_read", "gen_ai.client.inference.usage.cache_read.input_tokens"),
+            ("cache_write", "gen_ai.client.inference.usage.cache_write.input_tokens"),
+            ("reasoning", "gen_ai.client.inference.usage.reasoning.output_tokens"),
+        ),
+        usage_histograms=(
+            ("input", "gen_ai.client.inference.operation.input_tokens"),
+            ("output", "gen_ai.client.inference.operation.output_tokens"),
+        ),
+    ),
+}
+
+
+def flavours(setting: str) -> tuple[Flavour, ...]:
+    """The flavours to emit for a value of ``OTEL_AGENT_SEMCONV``: one, or both for ``dual``."""
+    if setting == "dual":
+        return (FLAVOURS["1.41"], FLAVOURS["latest"])
+    return (FLAVOURS["latest" if setting == "latest" else "1.41"],)
+
+
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "tool_use": "tool_call",
+    "tool_calls": "tool_call",
+    "function_call": "tool_call",
+}
+
+
+def finish_reason(word: str) -> str:
+    """The convention's word for a provider's finish reason; a word that it does not know stays as sent."""
+    return _FINISH_REASONS.get(word, word)
+
+
+def declared(name: str) -> bool:
+    """Whether an attribute name is declared here (metadata keys by their prefix)."""
+    return name in ATTRIBUTES or name.startswith(METADATA_PREFIX)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The convention's histograms, from a call's facts. Label sets are built once and reused; every label is bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context
+
+from .. import semconv
+from ..metrics.bound import Bound
+from ..metrics.catalogue import CATALOGUE
+from ..metrics.labels import Vocabulary
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter
+
+    from ..core.runs import Run
+    from ..core.spec import Call, Usage
+
+_Key = tuple[Any, ...]
+_MOST_SETS = 4096
+_EMPTY = Context()
+
+
+class _Recorders:
+    """The bound recorders of one label set, made as they are first needed."""
+
+    __slots__ = ("_bound", "_instruments", "_labels")
+
+    def __init__(self, instruments: dict[str, Any], labels: dict[str, Any]) -> None:
+        self._instruments = instruments
+        self._labels = labels
+        self._bound: dict[tuple[str, str | None], Bound] = {}
+
+    def record(self, name: str, value: float, context: Context, extra: tuple[str, str] | None = None) -> None:
+        key = (name, extra[1] if extra is not None else None)
+        bound = self._bound.get(key)
+        if bound is None:
+            labels = {k: v for k, v in self._labels.items() if k in CATALOGUE[name].labels}
+            if extra is not None:
+                labels[extra[0]] = extra[1]
+            bound = self._bound[key] = Bound(self._instruments[name], labels)
+        bound.record(value, context)
+
+
+class Metrics:
+    """The metrics observer."""
+
+    name = "metrics"
+
+    def __init__(self, meter: Meter, flavours: tuple[semconv.Flavour, ...]) -> None:
+        self._flavours = flavours
+        self._vocabulary = Vocabulary()
+        self._sets: dict[_Key, _Recorders] = {}
+        names = [semconv.INVOKE_AGENT_DURATION]
+        for flavour in flavours:
+            names += [flavour.duration, flavour.time_to_first_chunk]
+            names += [flavour.token_usage] if flavour.token_usage else []
+            names += [name for _, name in (*flavour.usage_counters, *flavour.usage_histograms)]
+        self._instruments = {name: _instrument(meter, name) for name in names}
+
+    def on_start(self, call: Call) -> None:
+        """Nothing: durations are known at the end."""
+
+    def on_end(self, call: Call) -> None:
+        """Record duration, time to first chunk and tokens, with the call's span as exemplar."""
+        request, response = call.request, call.response
+        context = call.context or _EMPTY
+        recorders = self._recorders(
+            (
+                request.operation,
+                request.provider,
+                request.model,
+                response.model if response is not None else None,
+                request.address,
+                request.port,
+                call.run.agent if call.run is not None else None,
+                call.error_type,
+            )
+        )
+        usage = response.usage if response is not None else None
+        for flavour in self._flavours:
+            recorders.record(flavour.duration, call.duration, context)
+            if request.stream and call.first_chunk is not None:
+                recorders.record(flavour.time_to_first_chunk, call.first_chunk, context)
+            if usage is not None:
+                _tokens(flavour, usage, recorders, context)
+
+    def run_ended(self, run: Run, seconds: float, error: str | None, context: Context | None) -> None:
+        """Record a run's duration."""
+        labels = {
+            semconv.OPERATION_NAME: semconv.INVOKE_AGENT,
+            semconv.AGENT_NAME: self._vocabulary.bounded(semconv.AGENT_NAME, run.agent),
+            semconv.RUN_OUTCOME: run.outcome,
+        }
+        if error is not None:
+            labels[semconv.ERROR_TYPE] = self._vocabulary.bounded(semconv.ERROR_TYPE, error)
+        self._instruments[semconv.INVOKE_AGENT_DURATION].record(seconds, labels, context or _EMPTY)
+
+    def _recorders(self, key: _Key) -> _Recorders:
+        known = self._sets.get(key)
+        if known is not None:
+            return known
+        labels: dict[str, Any] = {}
+        for name, value in zip(_LABELS, key, strict=True):
+            if value is not None:
+                labels[name] = self._vocabulary.bounded(name, value)
+        made = _Recorders(self._instruments, labels)
+        if len(self._sets) < _MOST_SETS:  # beyond it names are invented: bounded labels, no reuse
+            self._sets[key] = made
+        return made
+
+
+_LABELS = (
+    semconv.OPERATION_NAME,
+    semconv.PROVIDER_NAME,
+    semconv.REQUEST_MODEL,
+    semconv.RESPONSE_MODEL,
+    semconv.SERVER_ADDRESS,
+    semconv.SERVER_PORT,
+    semconv.AGENT_NAME,
+    semconv.ERROR_TYPE,
+)
+
+
+def _tokens(flavour: semconv.Flavour, usage: Usage, recorders: _Recorders, context: Context) -> None:
+    if flavour.token_usage is not None:
+        if usage.input is not None:
+            recorders.record(flavour.token_usage, usage.input, context, (semconv.TOKEN_TYPE, "input"))
+        if usage.output is not None:
+            recorders.record(flavour.token_usage, usage.output, context, (semconv.TOKEN_TYPE, "output"))
+    for field, name in flavour.usage_counters:
+        value = getattr(usage, field)
+        if value is not None:
+            recorders.record(name, value, context, (semconv.TOKEN_MODALITY, "unknown"))
+    for field, name in flavour.usage_histograms:
+        value = getattr(usage, field)
+        if value is not None:
+            recorders.record(name, value, context)
+
+
+def _instrument(meter: Meter, name: str) -> Any:
+    row = CATALOGUE[name]
+    if row.kind == "counter":
+        return meter.create_counter(name, unit=row.unit, description=row.description)
+    return meter.create_histogram(
+        name, unit=row.unit, description=row.description, explicit_bucket_boundaries_advisory=list(row.buckets)
+    )

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One span a call, and one record of it for the ledger whether the span was sampled or not."""
+
+from __future__ import annotations
+
+from random import getrandbits
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry.trace import (
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    NonRecordingSpan,
+    SpanContext,
+    get_current_span,
+    set_span_in_context,
+)
+
+from .. import semconv
+from ..core import records
+from ..core.contain import Contained
+from ..core.settings import current as settings
+from . import attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.trace import Span, Tracer
+
+    from ..core.spec import Call
+
+_CONTENT = Contained("spans.content")
+_ERROR = Status(StatusCode.ERROR)
+
+
+class Spans:
+    """The span observer: `chat gpt-5`, CLIENT, current while the library's own code runs."""
+
+    name = "spans"
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        flavours: tuple[semconv.Flavour, ...],
+        redact: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    ) -> None:
+        self._tracer = tracer
+        self._cache_write = tuple(dict.fromkeys(flavour.cache_write for flavour in flavours))
+        self._redact = redact
+
+    def on_start(self, call: Call) -> None:
+        """Start the span, under the call's parent, and put it into the context that the library's code runs in."""
+        request = call.request
+        start = attributes.at_start(call)
+        context = call.parent if call.parent is not None else otel_context.get_current()
+        span = self._tracer.start_span(
+            f"{request.operation} {request.model}" if request.model else request.operation,
+            context=context,
+            kind=SpanKind.CLIENT,
+            attributes=start,
+            start_time=call.start_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+        call.scratch["start"] = start
+        call.scratch["parent"] = above = get_current_span(context).get_span_context()
+        call.span = span = identified(span, above)
+        call.scratch["ids"] = span.get_span_context()
+        call.context = set_span_in_context(span, context)
+
+    def on_end(self, call: Call) -> None:
+        """End the span at the call's end, and hand on the record."""
+        span = call.span
+        if span is None:
+            return
+        recording = span.is_recording()
+        if not recording and not records.wanted():
+            return
+        end = attributes.at_end(call, self._cache_write)
+        if settings().content in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
+            end.update(content_of(call, self._redact))
+        if recording:
+            span.set_attributes(end)
+            for time_ns, status in call.attempts:
+                span.add_event(semconv.EVENT_ATTEMPT, _attempt(status), time_ns)
+            if call.error_type is not None:
+                # No description: the message of an API's error may quote the prompt. The class is in `error.type`.
+                span.set_status(_ERROR)
+            span.end(call.end_ns)
+        if records.wanted():
+            records.emit(_record(call, span, end))
+
+
+def _attempt(status: int | None) -> dict[str, Any]:
+    return {semconv.HTTP_STATUS: status} if status is not None else {semconv.ERROR_TYPE: "connection"}
+
+
+def content_of(call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The call's content attributes, redacted before they are bounded; built once and shared by span and event."""
+    known: Mapping[str, Any] | None = call.scratch.get("content")
+    if known is not None:
+        return known
+    found: Mapping[str, Any] = {}
+    with _CONTENT:
+        if call.api.content is not None and call.request.body is not None:
+            content = call.api.content(call.request, call.response)
+            found = redact(attributes.of_content(content, settings().content_limit))
+    call.scratch["content"] = found
+    return found
+
+
+def identified(span: Span, parent: SpanContext) -> Span:
+    """``span``, or one with ids where no SDK gives any: the ledger's lines need them."""
+    if span.get_span_context().is_valid:
+        return span
+    trace_id = parent.trace_id if parent.is_valid else getrandbits(128) or 1
+    return NonRecordingSpan(SpanContext(trace_id, getrandbits(64) or 1, is_remote=False, trace_flags=TraceFlags(0)))
+
+
+def _record(call: Call, span: Span, end: dict[str, Any]) -> records.SpanRecord:
+    context, parent = span.get_span_context(), call.scratch["parent"]
+    request = call.request
+    return records.SpanRecord(
+        name=f"{request.operation} {request.model}" if request.model else request.operation,
+        kind="CLIENT",
+        trace_id=context.trace_id,
+        span_id=context.span_id,
+        parent_id=parent.span_id if parent.is_valid else None,
+        start_ns=call.start_ns,
+        end_ns=call.end_ns,
+        status="ERROR" if call.error_type is not None else "UNSET",
+        attributes={**call.scratch["start"], **end},
+        events=[(semconv.EVENT_ATTEMPT, time_ns, _attempt(status)) for time_ns, status in call.attempts],
+        trace_state=context.trace_state.to_header() if context.trace_state else "",
+        run=call.run,
+        cycle=call.cycle,
+    )
