@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _ROOT_PID = "OTEL_AGENT_ROOT_PID"
+# Beyond these, waiting for so long is an error of the interpreter's (`threading.TIMEOUT_MAX` is 292 years).
+_LONGEST = 1e9
+_MOST = 10**12
 CONTENT_MODES = ("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT")
 
 
@@ -36,15 +39,15 @@ def _boolean(text: str) -> bool:
 
 def _positive(text: str) -> float:
     number = float(text)
-    if not 0 < number < float("inf"):
-        msg = "expected a number above 0"
+    if not 0 < number <= _LONGEST:
+        msg = "expected a number of seconds above 0"
         raise ValueError(msg)
     return number
 
 
 def _count(text: str) -> int:
     number = int(text)
-    if number < 1:
+    if not 1 <= number <= _MOST:
         msg = "expected a whole number of at least 1"
         raise ValueError(msg)
     return number
@@ -246,9 +249,34 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.load(file)
 
 
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """What `opentelemetry-instrument` was told to load. ``None``: nobody said."""
+
+    distro: str | None
+    configurator: str | None
+    disabled: tuple[str, ...]
+    """Entry points of instrumentors to leave out."""
+
+
+def launcher(environ: Mapping[str, str] | None = None) -> Launcher:
+    """The launcher's own variables, for doctor."""
+    environ = os.environ if environ is None else environ
+    return Launcher(
+        environ.get("OTEL_PYTHON_DISTRO"),
+        environ.get("OTEL_PYTHON_CONFIGURATOR"),
+        _words(environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")),
+    )
+
+
 def is_root() -> bool:
     """Whether this is the process that the person started, and not a Python process that the agent started."""
     return os.environ.setdefault(_ROOT_PID, str(os.getpid())) == str(os.getpid())
+
+
+def plain_output() -> bool:
+    """Whether the person wants output without colours: `NO_COLOR` (no-color.org), or a terminal that has none."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 def defaults() -> dict[str, Any]:

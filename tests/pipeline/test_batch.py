@@ -26,6 +26,7 @@ class Backend:
     """A target that answers what ``script`` says, then always delivers."""
 
     name = "backend"
+    renewable = True
 
     def __init__(self, *script: Outcome) -> None:
         self.script = list(script)
@@ -203,9 +204,9 @@ def test_after_a_batch_was_too_large_batches_are_smaller():
     assert lane.flush(5.0)
     assert sorted(backend.received) == list(range(100))
     tries = len(backend.batches)
-    fill(lane, 25, size=10_000)
+    fill(lane, 100, size=10_000)
     assert lane.flush(5.0)
-    assert len(backend.batches) == tries + 1
+    assert len(backend.batches) == tries + 4
     lane.shutdown(1.0)
 
 
@@ -293,8 +294,41 @@ def test_a_hung_attempt_is_given_up_and_its_batch_is_unknown_until_it_tells(monk
     backend.wait(40)
     snapshot = lane.queue.accounts.snapshot()
     assert (snapshot.emitted, snapshot.unknown) == (40, unknown)
+    # The late answer is no reason for the new worker to pause.
+    assert lane._failures == 0
     lane.shutdown(2.0)
     assert lane.queue.accounts.snapshot().exported == exported
+
+
+def test_an_exporter_that_cannot_be_renewed_is_never_used_by_two_threads(monkeypatch):
+    monkeypatch.setattr(batch_module, "_GRACE", 0.05)
+    backend = Stuck()
+    backend.renewable = False
+    lane = lane_of(backend, Limits(delay=0.02, attempt=0.05, batch_items=10))
+    fill(lane, 10)
+    assert backend.entered.wait(5)
+    time.sleep(0.2)
+    fill(lane, 30)
+    assert (backend.renewed, len(threads())) == (0, 1)
+    backend.release.set()
+    assert lane.shutdown(5.0)
+
+
+@pytest.mark.logs
+def test_a_split_answer_that_comes_late_loses_nothing(monkeypatch):
+    monkeypatch.setattr(batch_module, "_GRACE", 0.05)
+    backend = Stuck(Outcome(Verdict.SPLIT, "too_large"))
+    lane = lane_of(backend, Limits(delay=0.02, attempt=0.05, batch_items=10))
+    fill(lane, 10)
+    assert backend.entered.wait(5)
+    time.sleep(0.2)
+    fill(lane, 1)
+    backend.wait(1)
+    backend.release.set()
+    backend.wait(11)
+    snapshot = lane.queue.accounts.snapshot()
+    assert (snapshot.emitted, snapshot.lost, snapshot.unknown) == (11, 0, 0)
+    lane.shutdown(2.0)
 
 
 def test_shutdown_leaves_a_stuck_backend_in_time_and_says_what_is_unknown():

@@ -80,6 +80,7 @@ class Launcher:
         facts: dict[str, Any] = {}
         for line in [*lines, *out.splitlines()]:
             facts.update(json.loads(line))
+        assert "Exception ignored" not in err
         books = [json.loads(line) for line in self.report.read_text().splitlines()] if self.report.exists() else []
         return Ended(process.returncode, facts, err, books, seconds)
 
@@ -106,7 +107,7 @@ def all_arrived(sink: OtlpSink | GrpcSink, expected: dict[str, int]) -> None:
     assert spans == expected
     assert logs == expected
     # A forked child inherits the SDK's sums and exports them as well: of each emitting process the last value counts.
-    sums = {point.attributes["pid"]: point.value for point in sink.points("emitted")}
+    sums = {point.attributes["pid"]: point.value or 0 for point in sink.points("emitted")}
     assert sum(sums.values()) == sum(expected.values())
 
 
@@ -137,11 +138,20 @@ def test_a_process_that_ends_by_itself_delivers_everything(launcher, sink, way, 
         ("graceful", signal.SIGTERM, -signal.SIGTERM, {"handler": "graceful"}),
     ],
 )
-def test_a_process_that_is_ended_by_a_signal_delivers_everything(launcher, sink, way, send, code, facts):
+def test_a_process_that_is_ended_by_a_signal_delivers_everything(  # noqa: PLR0917 - a table's columns
+    launcher, sink, way, send, code, facts
+):
     ended = launcher.run(way, sink.url, send)
     assert ended.code == code
     assert ended.facts == {"ready": True, **facts}
     assert ended.exit_seconds < MOST_SECONDS
+    all_arrived(sink, {"main": 3})
+    balanced(ended)
+
+
+def test_a_signal_during_the_exit_waits_for_what_is_under_way(launcher, sink):
+    ended = launcher.run("ending", sink.url)
+    assert ended.code == -signal.SIGTERM
     all_arrived(sink, {"main": 3})
     balanced(ended)
 
@@ -156,7 +166,7 @@ def test_without_our_handler_sigterm_is_the_default(launcher, sink):
     assert not sink.spans()
 
 
-@pytest.mark.parametrize("way", ["mp-fork", "mp-spawn", "mp-forkserver"])
+@pytest.mark.parametrize("way", ["mp-fork", "mp-used", "mp-spawn", "mp-forkserver"])
 def test_children_of_multiprocessing_deliver_everything_once(launcher, sink, way):
     ended = launcher.run(way, sink.url)
     assert ended.facts == {"codes": [0, 0, 0]}
@@ -277,7 +287,7 @@ def test_an_address_that_no_host_has_is_left_in_time(launcher):
     balanced(ended)
 
 
-@pytest.mark.parametrize("way", ["normal", "mp-spawn", "flood"])
+@pytest.mark.parametrize("way", ["normal", "mp-spawn", "mp-fork", "flood"])
 def test_grpc_delivers_everything(launcher, way):
     with GrpcSink() as sink:
         ended = launcher.run(way, sink.url, WIRE_PROTOCOL="grpc", WIRE_DELAY="0.1")

@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.distro import BaseDistro
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
 from ..core.contain import Contained
+from ..integrations import _neighbours as neighbours
 from . import install
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ def pre_instrument() -> None:
 
 
 def post_instrument() -> None:
-    """Run after all instrumentors: the self-check. Never raises."""
+    """Run after all instrumentors: the self-check, and the word on who owns what. Never raises."""
     with _START:
         install.self_check()
+    with _START:
+        neighbours.settle()
 
 
 class AgentInstrumentor(BaseInstrumentor):

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
@@ -15,9 +17,9 @@ from ..core import patching, records, runs, settings as settings_in_force, strea
 from ..core.contain import Contained, warn_once
 from ..core.engine import engine
 from ..core.reaper import reaper
+from ..integrations import _neighbours as neighbours
+from ..integrations import threads as thread_runs
 from ..ledger.exporter import use_writer
-from ..ledger.sink import Sink
-from ..ledger.writer import Writer, resource_attributes
 from ..pipeline.accounts import snapshots
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard, selfcheck
@@ -30,12 +32,14 @@ from ..signals.spans import Spans
 from . import summary
 from .choices import choose
 from .providers import Providers, build, resource_of
-from .stamp import LogStamp, SpanStamp
+from .stamp import LogStamp, SpanStamp, StampingGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from opentelemetry.metrics import CallbackOptions, Observation
+    from opentelemetry.metrics import Observation
+
+    from ..ledger.writer import Writer
 
 _log = logging.getLogger(semconv.SCOPE)
 _HOOKS = Contained("install.fork")
@@ -87,12 +91,29 @@ def configure() -> None:
 
 
 def _unset(provider: Any) -> bool:
-    return type(provider).__name__.startswith(("Proxy", "_Proxy", "NoOp"))
+    kind: type = type(provider)
+    return kind.__name__.startswith(("Proxy", "_Proxy", "NoOp")) and kind.__module__.startswith("opentelemetry.")
+
+
+def _behind(provider: Any) -> Any:
+    """The provider that does the work: Logfire's global ones are proxies, which it points elsewhere at will."""
+    while type(provider).__module__.startswith("logfire.") and hasattr(provider, "provider"):
+        provider = provider.provider
+    return provider
 
 
 def adopt() -> None:
-    """Put the guard around global providers that somebody else built, and around those that come later."""
+    """Put the guard around global providers that somebody else built, and around those that come later.
+
+    Other vendors' instrumentors of our clients wait from here on, until ours has come or has not.
+    """
     settings = _settings()
+    _adopt(settings)
+    if not settings.sdk_disabled and not state.active:
+        neighbours.watch(name for name in integrations.BUILTIN if name not in settings.disabled)
+
+
+def _adopt(settings: config.Settings) -> None:
     if settings.sdk_disabled:
         return
     for provider in (trace.get_tracer_provider(), _logs.get_logger_provider(), metrics.get_meter_provider()):
@@ -102,14 +123,14 @@ def adopt() -> None:
 
 
 def _guard(provider: Any) -> None:
-    ours = state.providers
+    ours, provider = state.providers, _behind(provider)
     if (ours is not None and provider in (ours.tracer, ours.logger, ours.meter)) or _unset(provider):
         return
     if provider not in state.guarded and guard.install(provider):
         state.guarded.append(provider)
-        # Provider by provider, as each SDK class has its own way to take a processor; none is a provider that has none.
         if hasattr(provider, "add_span_processor"):
-            provider.add_span_processor(SpanStamp())
+            if not isinstance(getattr(provider, "_active_span_processor", None), StampingGuard):
+                provider.add_span_processor(SpanStamp())
         elif hasattr(provider, "add_log_record_processor"):
             provider.add_log_record_processor(LogStamp())
 
@@ -119,7 +140,7 @@ def self_check() -> None:
     if state.settings.sdk_disabled:
         return
     known = [trace.get_tracer_provider(), _logs.get_logger_provider(), metrics.get_meter_provider(), *state.guarded]
-    safe = [selfcheck.self_check(provider) for provider in known if not _unset(provider)]
+    safe = [selfcheck.self_check(_behind(provider)) for provider in known if not _unset(_behind(provider))]
     state.guard_ok = all(safe)
     if not state.guard_ok and settings_in_force.capturing():
         settings_in_force.use(replace(settings_in_force.current(), content="NO_CONTENT"))
@@ -131,15 +152,23 @@ def self_check() -> None:
 
 
 def instrument(
-    *, tracer_provider: Any = None, meter_provider: Any = None, logger_provider: Any = None, only: Iterable[str] | None = None
+    *,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    only: Iterable[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> None:
-    """Do in code what the launcher does: patch, observe, record. Twice is once. Never raises what is not the caller's."""
-    settings = _settings()
+    """Do in code what the launcher does: patch, observe, record. Twice is once. Never raises what is not the caller's.
+
+    ``overrides``: settings by name that win over file and environment, as doctor needs for a ledger of its own.
+    """
+    settings = _settings(**(overrides or {}))
     if settings.sdk_disabled or state.active:
         return
     if tracer_provider is None and _unset(trace.get_tracer_provider()):
         configure()
-    adopt()
+    _adopt(settings)
     tracer_provider = tracer_provider or trace.get_tracer_provider()
     meter_provider = meter_provider or metrics.get_meter_provider()
     logger_provider = logger_provider or _logs.get_logger_provider()
@@ -150,13 +179,13 @@ def instrument(
     state.active = True
     _observe(settings, tracer_provider, meter_provider, logger_provider)
     _arm(settings, state.coordinator)
-    chosen = set(only) if only is not None else None
-    for name in (*integrations.BUILTIN, "threads"):
-        if name in settings.disabled or (chosen is not None and name not in chosen and name != "threads"):
-            continue
-        integration = integrations.load(name)
-        if integration is not None:
-            patching.apply(integration)
+    chosen = set(integrations.BUILTIN if only is None else only) - set(settings.disabled)
+    neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
+    for name, module in integrations.BUILTIN.items():
+        if name in chosen:
+            patching.when_imported(module, partial(integrations.load, name))
+    if "threads" not in settings.disabled:
+        patching.apply(thread_runs.INTEGRATION)
     self_check()
 
 
@@ -166,19 +195,25 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     meter = meter_provider.get_meter(semconv.SCOPE, __version__, schema_url=semconv.SCHEMA_URL)
     logger = logger_provider.get_logger(semconv.SCOPE, __version__, schema_url=semconv.SCHEMA_URL)
     redact = default_policy().attributes
-    measured = Metrics(meter, flavours)
-    meter.create_observable_counter(
-        semconv.TELEMETRY_DROPPED, [_dropped], unit="{item}", description="Telemetry that could not be delivered."
-    )
+    measured = Metrics(meter, flavours, _dropped)
     _ledger(settings)
     state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
     # Events before spans: both share the content, and the span's end is what others see last.
     engine.observe(Spans(tracer, flavours, redact), measured, Events(logger, flavours, redact))
+    # With providers of the application a span is expected to be there when the call returns.
+    own = state.providers is not None and tracer_provider is state.providers.tracer
+    engine.defers = _may_defer if own else None
+    reaper.start()
     engine.enabled = True
     _log.addFilter(ScrubFilter())
 
 
-def _dropped(options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG001 - OTel's signature
+def _may_defer() -> bool:
+    # Content is read from the caller's own objects, which it may change after the call.
+    return not settings_in_force.capturing()
+
+
+def _dropped() -> Iterable[Observation]:
     return [
         metrics.Observation(
             count, {semconv.SIGNAL: books.signal, semconv.EXPORTER: books.exporter, semconv.REASON: reason}
@@ -191,11 +226,26 @@ def _dropped(options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG001
 def _ledger(settings: config.Settings) -> None:
     if not (choose(settings, "traces").ledger or choose(settings, "logs").ledger):
         return
-    resource = state.providers.resource if state.providers is not None else resource_of(settings)
-    writer = Writer(settings.ledger_dir, settings.ledger_path, resource_attributes(resource), settings.agent())
-    state.writer = writer
-    use_writer(lambda: state.writer)
-    records.add_sink("ledger", Sink(writer, default_policy(), __version__).take)
+    opening = threading.Lock()
+
+    def writer() -> Writer:
+        # Made with the first event: a process that records nothing opens nothing, and start-up does not pay for it.
+        with opening:
+            if state.writer is None:
+                from ..ledger.writer import Writer, resource_attributes  # noqa: PLC0415 - as above
+
+                resource = state.providers.resource if state.providers is not None else resource_of(settings)
+                told = resource_attributes(resource)
+                state.writer = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent())
+            return state.writer
+
+    def take(record: records.Record) -> None:
+        from ..ledger.sink import take as write  # noqa: PLC0415 - as above
+
+        write(writer(), default_policy(), record)
+
+    use_writer(writer)
+    records.add_sink("ledger", take)
 
 
 def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
@@ -215,6 +265,7 @@ _forks: list[bool] = []
 def _in_child() -> None:
     with _HOOKS:
         streams.forget_live()
+        engine.forget()
         if state.writer is not None:
             state.writer.reset_in_child()
 
@@ -223,12 +274,14 @@ def close_open() -> None:
     """End what is open: streams that somebody still holds, implicit runs. Before a flush."""
     reaper.drain()
     streams.abandon_live()
+    engine.drain()
     if state.tracker is not None:
         state.tracker.close()
 
 
 def flush(timeout: float) -> bool:
     """Deliver what waits, within ``timeout`` seconds."""
+    engine.drain()
     return state.coordinator.flush(timeout) if state.coordinator is not None else True
 
 
@@ -237,6 +290,7 @@ def uninstrument() -> None:
     if not state.active:
         return
     close_open()
+    neighbours.let_go()
     patching.revert()
     flush(state.settings.exit_timeout)
     engine.enabled = False
@@ -249,6 +303,7 @@ def uninstrument() -> None:
             state.coordinator = None
     if state.writer is not None:
         state.writer.close()
+        state.writer = None
     guard.stop_guarding_new_providers()
     for provider in state.guarded:
         guard.uninstall(provider)

@@ -45,7 +45,9 @@ class Providers:
 
 def resource_of(settings: Settings) -> Resource:
     """OTel's resource, redacted, named after the agent where nobody named the service."""
-    resource = Resource.create({"telemetry.distro.name": "otel-agent-instrumentation", "telemetry.distro.version": __version__})
+    resource = Resource.create(
+        {"telemetry.distro.name": "otel-agent-instrumentation", "telemetry.distro.version": __version__}
+    )
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: settings.agent()}))
     return redact_resource(resource, default_policy())

@@ -32,7 +32,12 @@ def _here() -> Mapping[str, Any] | None:
         return None
     call = current_call()
     cycle = call.cycle if call is not None and call.run is run else run.cycle
-    return {**run.stamp, semconv.RUN_ID: run.id, semconv.AGENT_NAME: run.agent, **({semconv.CYCLE: cycle} if cycle else {})}
+    return {
+        **run.stamp,
+        semconv.RUN_ID: run.id,
+        semconv.AGENT_NAME: run.agent,
+        **({semconv.CYCLE: cycle} if cycle else {}),
+    }
 
 
 def _stamp(span: Span) -> None:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+_A = TypeVar("_A")
 _T = TypeVar("_T")
 
 _log = logging.getLogger("otel_agent_instrumentation")
-_lock = threading.Lock()
+# Reentrant: a finaliser of ours may run, and fault, while this thread counts another fault.
+_lock = threading.RLock()
 _faults: Counter[str] = Counter()
 _warned: set[str] = set()
 
@@ -62,6 +64,19 @@ def call(site: str, function: Callable[..., _T], *args: Any, default: _T | None 
         return default
 
 
+def guard(site: str, function: Callable[[_A], _T]) -> Callable[[_A], _T | None]:
+    """``function`` of one argument, contained, for what runs per chunk: a third of the price of a `with` block."""
+
+    def contained(argument: _A) -> _T | None:
+        try:
+            return function(argument)
+        except Exception as error:  # noqa: BLE001 - containment is this module's purpose
+            record_fault(site, error)
+            return None
+
+    return contained
+
+
 def record_fault(site: str, error: BaseException | None) -> None:
     """Count a fault of ours at ``site`` and say so once. Never raises."""
     try:
@@ -87,7 +102,10 @@ def warn_once(key: str, message: str, *args: object) -> bool:
         if key in _warned:
             return False
         _warned.add(key)
-    _log.warning(message, *args)
+    try:
+        _log.warning(message, *args)
+    except Exception as error:  # noqa: BLE001 - a filter or handler of the application's
+        record_fault("contain.warn_once", error)
     return True
 
 
@@ -107,6 +125,4 @@ def reset() -> None:
 def after_fork_in_child() -> None:
     """Replace the lock: another thread of the parent may have held it at the fork."""
     global _lock  # noqa: PLW0603 - a lock can only be replaced
-    _lock = threading.Lock()
-
-
+    _lock = threading.RLock()

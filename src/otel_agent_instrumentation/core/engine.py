@@ -8,14 +8,19 @@ is current only while the library's own code runs, and a fault of ours costs one
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
-from opentelemetry import context as otel_context
-
 from .contain import Contained
+from .context import attach as _attach
+from .context import current as _get_current
+from .context import detach as _detach
+from .reaper import reaper
 from .spec import Call
-from .suppress import suppressed
+from .suppress import suppressed, told_above
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,13 +32,16 @@ if TYPE_CHECKING:
     Begin = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[Api, Request] | None]
     Finish = Callable[["Engine", Call, Any], Any]
 
-CALL_KEY = "otel_agent_call"
+# Not in OTel's context: a context that holds its call, which holds its context, would be garbage of the slow kind.
+_calls: ContextVar[Call | None] = ContextVar("otel_agent_call", default=None)
 
 _BEGIN = Contained("engine.begin")
+_MOST_WAITING = 64
+_WAIT = 0.05  # seconds
+_RUNS = Contained("engine.runs")
+_LEAVE = Contained("engine.leave")
 _END = Contained("engine.end")
 _RESULT = Contained("engine.result")
-_attach = otel_context.attach
-_get_current = otel_context.get_current
 
 
 class Runs(Protocol):
@@ -54,7 +62,12 @@ class Engine:
     def __init__(self) -> None:
         self.runs: Runs | None = None
         self.stand_down: Callable[[Call, Context], bool] | None = None
+        self.defers: Callable[[], bool] | None = None
+        """Whether the ends of calls may be told a moment later, on a thread of ours: the caller does not pay for them."""
         self.enabled = False
+        self._ended: deque[Call] = deque()
+        # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
+        self._telling = threading.RLock()
         self._observers: tuple[tuple[Observer, Contained, Contained], ...] = ()
 
     def observe(self, *observers: Observer) -> None:
@@ -68,30 +81,29 @@ class Engine:
         """The observers, in the order in which they are told."""
         return tuple(item for item, _, _ in self._observers)
 
-    def begin(self, library: str, begin: Begin, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        """Start telling a call, or return None: suppressed, not one of the library's APIs, or a fault of ours."""
+    def begin(
+        self, library: str, begin: Begin, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call | None:
+        """Start telling a call, or return None: suppressed, or not one of the library's APIs. To be contained."""
         if not self.enabled:
             return None
-        call: Call | None = None
         context = _get_current()
-        with _BEGIN:
-            if suppressed(context):
-                return None
-            found = begin(instance, args, kwargs)
-            if found is None:
-                return None
-            call = Call(library, *found)
-            if self.stand_down is not None and self.stand_down(call, context):
-                return None
-            if self.runs is not None:
+        if suppressed(context):
+            return None
+        found = begin(instance, args, kwargs)
+        if found is None or told_above(context, found[1].operation):
+            return None
+        call = Call(library, *found)
+        if self.stand_down is not None and self.stand_down(call, context):
+            return None
+        if self.runs is not None:
+            with _RUNS:  # by itself: a call without its run still has its span
                 self.runs.enter(call, context)
-            for observer, on_start, _ in self._observers:
-                with on_start:
-                    observer.on_start(call)
-            # Told to the library's own hooks (retries, native spans) through the context.
-            call.context = otel_context.set_value(CALL_KEY, call, call.context or call.parent or context)
-        if call is not None and call.context is None:
-            call.context = context  # after a fault above: what was started still gets its end
+        for observer, on_start, _ in self._observers:
+            with on_start:
+                observer.on_start(call)
+        if call.context is None:
+            call.context = call.parent or context
         return call
 
     def end(self, call: Call, *, end_clock: int | None = None) -> None:
@@ -105,28 +117,44 @@ class Engine:
             call.duration = (clock - call.start_clock) / 1e9
             # One clock for both ends: a step of the wall clock during the call cannot make a negative duration.
             call.end_ns = call.start_ns + (clock - call.start_clock)
-            if call.error is not None and call.error_type is None:
-                call.error_type = error_type(call.error)
-            for observer, _, on_end in self._observers:
-                with on_end:
-                    observer.on_end(call)
+            if call.error is not None:
+                call.error_type = call.error_type or error_type(call.error)
+                call.status_code = getattr(call.error, "status_code", None)
             if self.runs is not None:
-                self.runs.leave(call)
-            call.span = None
+                with _RUNS:
+                    self.runs.leave(call)
+            if self.defers is not None and self.defers():
+                self._ended.append(call)
+                waiting = len(self._ended)
+                if waiting == 1:
+                    reaper.at(time.monotonic() + _WAIT, self.drain)
+                elif waiting >= _MOST_WAITING:
+                    self.drain()
+            else:
+                self._tell(call)
+
+    def _tell(self, call: Call) -> None:
+        for observer, _, on_end in self._observers:
+            with on_end:
+                observer.on_end(call)
+        call.span = None
+
+    def drain(self) -> None:
+        """Tell the observers of the calls that have ended and were not told yet. Before a flush, a collection, an end."""
+        with self._telling:
+            while self._ended:
+                self._tell(self._ended.popleft())
+
+    def forget(self) -> None:
+        """In a forked child: what ended before the fork is the parent's to tell."""
+        self._ended.clear()
+        self._telling = threading.RLock()
 
     def fail(self, call: Call, error: BaseException) -> None:
         """End a call with the exception that its caller is about to see. Keeps no reference to it."""
         call.error = error
         self.end(call)
         call.error = None
-
-    def finish(self, call: Call, finish: Finish, result: Any) -> Any:
-        """Read the result's facts and end the call, or hand the call to the stream that the result is."""
-        with _RESULT:
-            return finish(self, call, result)
-        # A fault in reading the answer: the call was made, and the answer is the caller's as it is.
-        self.end(call)
-        return result
 
 
 def error_type(error: BaseException) -> str:
@@ -136,8 +164,7 @@ def error_type(error: BaseException) -> str:
 
 def current_call() -> Call | None:
     """The call in whose library code we are, if any."""
-    value = otel_context.get_value(CALL_KEY)
-    return value if isinstance(value, Call) else None
+    return _calls.get()
 
 
 def detach(token: Any, context: Context | None, error: BaseException | None) -> None:
@@ -146,9 +173,19 @@ def detach(token: Any, context: Context | None, error: BaseException | None) -> 
     A coroutine that the garbage collector or another loop closes sees `GeneratorExit` in a foreign context, where
     `detach` would log an error for a token that was never made there (opentelemetry-python#2606).
     """
-    if isinstance(error, GeneratorExit) and _get_current() is not context:
+    if token is None or (type(error) is GeneratorExit and _get_current() is not context):
         return
-    otel_context.detach(token)
+    _detach(token)
+
+
+def _leave(mark: Any, token: Any, call: Call, error: BaseException | None) -> None:
+    with _LEAVE:
+        detach(token, call.context, error)
+        if mark is not None:
+            try:
+                _calls.reset(mark)
+            except ValueError:
+                return  # closed in another context, which has its own value
 
 
 engine = Engine()
@@ -156,21 +193,35 @@ engine = Engine()
 
 
 def sync_wrapper(library: str, begin: Begin, finish: Finish) -> Callable[..., Any]:
-    """A wrapt wrapper for a plain function or method."""
+    """A wrapt wrapper for a plain function or method.
+
+    `finish` reads the result's facts and ends the call, or hands the call to the stream that the result is.
+    """
 
     def call_through(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = engine.begin(library, begin, instance, args, kwargs)
-        if call is None or call.context is None:
+        call = mark = token = None
+        with _BEGIN:
+            call = engine.begin(library, begin, instance, args, kwargs)
+            if call is not None:
+                mark = _calls.set(call)
+                token = _attach(call.context)  # type: ignore[arg-type]
+        if call is None:
             return wrapped(*args, **kwargs)
-        token = _attach(call.context)
         try:
             result = wrapped(*args, **kwargs)
         except BaseException as error:
-            detach(token, call.context, error)
-            engine.fail(call, error)
+            with _END:
+                _leave(mark, token, call, error)
+            with _END:
+                engine.fail(call, error)
             raise
-        detach(token, call.context, None)
-        return engine.finish(call, finish, result)
+        with _RESULT:
+            _leave(mark, token, call, None)
+            return finish(engine, call, result)
+        # A fault in reading the answer: the call was made, and the answer is the caller's as it is.
+        with _END:
+            engine.end(call)
+        return result
 
     return call_through
 
@@ -179,17 +230,27 @@ def async_wrapper(library: str, begin: Begin, finish: Finish) -> Callable[..., A
     """A wrapt wrapper for a coroutine function or method. Declared by the table, never detected."""
 
     async def call_through(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = engine.begin(library, begin, instance, args, kwargs)
-        if call is None or call.context is None:
+        call = mark = token = None
+        with _BEGIN:
+            call = engine.begin(library, begin, instance, args, kwargs)
+            if call is not None:
+                mark = _calls.set(call)
+                token = _attach(call.context)  # type: ignore[arg-type]
+        if call is None:
             return await wrapped(*args, **kwargs)
-        token = _attach(call.context)
         try:
             result = await wrapped(*args, **kwargs)
         except BaseException as error:
-            detach(token, call.context, error)
-            engine.fail(call, error)
+            with _END:
+                _leave(mark, token, call, error)
+            with _END:
+                engine.fail(call, error)
             raise
-        detach(token, call.context, None)
-        return engine.finish(call, finish, result)
+        with _RESULT:
+            _leave(mark, token, call, None)
+            return finish(engine, call, result)
+        with _END:
+            engine.end(call)
+        return result
 
     return call_through

@@ -63,8 +63,10 @@ class _Patch:
 
 _lock = threading.RLock()
 _patches: dict[tuple[str, str, str], _Patch] = {}
-_hooked: set[str] = set()
+_hooked: set[tuple[str, str]] = set()
+_awaited: dict[str, Callable[[], Integration | None]] = {}
 _HOOK = Contained("patching.import_hook")
+_SEAM = Contained("patching.seam")
 
 
 def apply(integration: Integration) -> None:
@@ -78,12 +80,38 @@ def apply(integration: Integration) -> None:
         _hook(module)
 
 
+def when_imported(module: str, load: Callable[[], Integration | None]) -> None:
+    """Patch what ``load`` gives once ``module`` is imported: at once if it is. Forgotten by `revert`."""
+    with _lock:
+        _awaited[module] = load
+    if module in sys.modules and not _importing(module):
+        _arrived(sys.modules[module])
+    elif ("await", module) not in _hooked:
+        _hooked.add(("await", module))
+        wrapt.register_post_import_hook(_arrived, module)
+
+
+def _arrived(module: ModuleType) -> None:
+    with _HOOK:
+        with _lock:
+            load = _awaited.pop(module.__name__, None)
+        integration = load() if load is not None else None
+        if integration is not None:
+            apply(integration)
+
+
+def awaited() -> list[str]:
+    """The modules that are not imported yet and will be patched when they are."""
+    with _lock:
+        return list(_awaited)
+
+
 def _hook(module: str) -> None:
     if module in sys.modules and not _importing(module):
         on_import(sys.modules[module])
-    elif module not in _hooked:
+    elif ("seam", module) not in _hooked:
         # wrapt cannot take a hook back: ours stays and does nothing once nothing waits for the module.
-        _hooked.add(module)
+        _hooked.add(("seam", module))
         wrapt.register_post_import_hook(on_import, module)
 
 
@@ -97,17 +125,18 @@ def on_import(module: ModuleType) -> None:
     with _HOOK, _lock:
         for patch in _patches.values():
             if patch.seam.module == module.__name__ and patch.state != "patched":
-                _patch(patch, module)
+                with _SEAM:  # each by itself: the others are patched all the same
+                    _patch(patch, module)
 
 
 def _patch(patch: _Patch, module: ModuleType) -> None:
+    patch.state = "missing"
     parent: Any = module
     *path, name = patch.seam.attribute.split(".")
     for step in path:
         parent = getattr(parent, step, None)
     original = getattr(parent, name, None) if parent is not None else None
-    if original is None:
-        patch.state = "missing"
+    if not callable(original):
         if not patch.seam.optional:
             warn_once(
                 f"seam:{patch.seam.module}:{patch.seam.attribute}",
@@ -132,6 +161,8 @@ def _patch(patch: _Patch, module: ModuleType) -> None:
 def revert(name: str | None = None) -> None:
     """Undo the patches of one integration, or of all: the original objects are back."""
     with _lock:
+        if name is None:
+            _awaited.clear()
         for key, patch in list(_patches.items()):
             if name is not None and patch.integration != name:
                 continue

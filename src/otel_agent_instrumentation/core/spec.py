@@ -134,6 +134,8 @@ class Call:
     response: Response | None = None
     error: BaseException | None = None
     error_type: str | None = None
+    status_code: Any = None
+    """The HTTP status that the error carries."""
     stream_end: str | None = None
     retries: int = 0
     attempts: list[tuple[int, int | None]] = field(default_factory=list)

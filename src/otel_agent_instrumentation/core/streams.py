@@ -14,9 +14,11 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import wrapt
-from opentelemetry import context as otel_context
 
-from .contain import Contained, call as contained_call
+from .contain import Contained
+from .contain import call as contained_call
+from .context import attach as _attach
+from .context import detach as _detach
 from .engine import detach, engine
 from .reaper import reaper
 
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
 
     from .spec import Accumulator, Call
 
-_attach = otel_context.attach
 _clock = time.perf_counter_ns
+_TAP = Contained("stream.tap")
 _CHUNK = Contained("stream.chunk")
+_LEAVE = Contained("stream.leave")
+_END = Contained("stream.end")
 _CLOSE = Contained("stream.close")
+_DROP = Contained("stream.drop")
+_EXIT = Contained("stream.exit")
 
 leaving: ContextVar[BaseException | None] = ContextVar("otel_agent_leaving", default=None)
 """The exception with which the caller's `with` block of a stream is being left."""
@@ -37,7 +43,10 @@ _live: dict[int, StreamState] = {}
 
 
 class StreamState:
-    """One stream's facts and its end. Shared by the taps inside one stream object; refers to none of them."""
+    """One stream's facts and its end. Shared by the taps inside one stream object; refers to none of them.
+
+    Whoever calls it from the caller's or the client's code contains it.
+    """
 
     __slots__ = ("__weakref__", "_accumulator", "_add", "_over", "call", "last", "parsed", "reading")
 
@@ -51,8 +60,8 @@ class StreamState:
         self._accumulator = accumulator
         self._add = accumulator.add
         self._over = False
-        _live[id(self)] = self
         reaper.start()
+        _live[id(self)] = self
 
     def chunk(self, chunk: Any) -> None:
         """Count one chunk and hand it to the accumulator."""
@@ -61,8 +70,7 @@ class StreamState:
         if call.chunks == 0:
             call.first_chunk = (now - call.start_clock) / 1e9
         call.chunks += 1
-        with _CHUNK:
-            self._add(chunk)
+        self._add(chunk)
 
     def adopt(self, accumulator: Accumulator) -> None:
         """The caller parses the bytes into a stream of chunks after all: gather from those."""
@@ -84,16 +92,15 @@ class StreamState:
         """The response is being closed: by the caller, by a `with` block, or by a dropped generator."""
         if self.reading or self._over:
             return
-        with _CLOSE:
-            if isinstance(sys.exc_info()[1], GeneratorExit):
-                # A dropped generator closes its response, perhaps inside the garbage collector: take no lock here.
-                self.dropped()
-                return
-            error = leaving.get()
-            if error is not None:
-                self.failed(error)
-            else:
-                self._end("closed")
+        if isinstance(sys.exc_info()[1], GeneratorExit):
+            # A dropped generator closes its response, perhaps inside the garbage collector: take no lock here.
+            self.dropped()
+            return
+        error = leaving.get()
+        if error is not None:
+            self.failed(error)
+        else:
+            self._end("closed")
 
     def dropped(self) -> None:
         """Nobody holds the stream any more. Called by finalisers: the end is left to the reaper."""
@@ -112,9 +119,10 @@ class StreamState:
         self._over = True
         _live.pop(id(self), None)
         call = self.call
-        call.response = contained_call("stream.response", self._accumulator.response)
-        if how is not None and not self._accumulator.complete:
-            call.stream_end = how
+        with _END:
+            call.response = contained_call("stream.response", self._accumulator.response)
+            if how is not None and not self._accumulator.complete:
+                call.stream_end = how
         engine.end(call, end_clock=self.last if at_last else None)
 
 
@@ -129,7 +137,21 @@ def forget_live() -> None:
     _live.clear()
 
 
-class SyncTap:
+def _left(state: StreamState, token: Any, error: BaseException | None) -> None:
+    """Reading is over: drained, or with the ``error`` that the caller is about to see. Never raises."""
+    state.reading = False
+    with _LEAVE:
+        detach(token, state.call.context, error)
+    with _END:
+        if error is None:
+            state.drained()
+        elif isinstance(error, GeneratorExit):
+            state.dropped()
+        else:
+            state.failed(error)
+
+
+class SyncReader:
     """Around a sync iterator of chunks. The user's `next` sits alone in its `try`."""
 
     __slots__ = ("__weakref__", "_inner", "_state")
@@ -138,39 +160,42 @@ class SyncTap:
         self._inner = inner
         self._state = state
 
-    def __iter__(self) -> SyncTap:
+    def __iter__(self) -> SyncReader:
         return self
 
     def __next__(self) -> Any:
         state = self._state
-        context = state.call.context
-        token = _attach(context)  # type: ignore[arg-type]
+        token = _attach(state.call.context)
         state.reading = True
         try:
             chunk = next(self._inner)
         except StopIteration:
-            state.reading = False
-            detach(token, context, None)
-            state.drained()
+            _left(state, token, None)
             raise
         except BaseException as error:
-            state.reading = False
-            detach(token, context, error)
-            state.failed(error)
+            _left(state, token, error)
             raise
         state.reading = False
-        otel_context.detach(token)
-        state.chunk(chunk)
+        _detach(token)
+        with _CHUNK:
+            state.chunk(chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
+
+class SyncTap(SyncReader):
+    """A reader that lives as long as the caller's stream: without it the stream is dropped."""
+
+    __slots__ = ()
+
     def __del__(self) -> None:
-        self._state.dropped()
+        with _DROP:
+            self._state.dropped()
 
 
-class AsyncTap:
+class AsyncReader:
     """Around an async iterator of chunks."""
 
     __slots__ = ("__weakref__", "_inner", "_state")
@@ -179,39 +204,39 @@ class AsyncTap:
         self._inner = inner
         self._state = state
 
-    def __aiter__(self) -> AsyncTap:
+    def __aiter__(self) -> AsyncReader:
         return self
 
     async def __anext__(self) -> Any:
         state = self._state
-        context = state.call.context
-        token = _attach(context)  # type: ignore[arg-type]
+        token = _attach(state.call.context)
         state.reading = True
         try:
             chunk = await self._inner.__anext__()
         except StopAsyncIteration:
-            state.reading = False
-            detach(token, context, None)
-            state.drained()
+            _left(state, token, None)
             raise
         except BaseException as error:
-            state.reading = False
-            detach(token, context, error)
-            if isinstance(error, GeneratorExit):
-                state.dropped()
-            else:
-                state.failed(error)
+            _left(state, token, error)
             raise
         state.reading = False
-        otel_context.detach(token)
-        state.chunk(chunk)
+        _detach(token)
+        with _CHUNK:
+            state.chunk(chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
+
+class AsyncTap(AsyncReader):
+    """A reader that lives as long as the caller's stream: without it the stream is dropped."""
+
+    __slots__ = ()
+
     def __del__(self) -> None:
-        self._state.dropped()
+        with _DROP:
+            self._state.dropped()
 
 
 class BodyTap(wrapt.ObjectProxy):  # type: ignore[misc]
@@ -220,49 +245,81 @@ class BodyTap(wrapt.ObjectProxy):  # type: ignore[misc]
     A proxy, not a class of our own: the HTTP client checks `isinstance(response.stream, SyncByteStream)`.
     """
 
+    _self_state: StreamState | None = None
+
     def __init__(self, wrapped: Any, state: StreamState) -> None:
         super().__init__(wrapped)
         self._self_state = state
 
     def __iter__(self) -> Iterator[Any]:
         inner = iter(self.__wrapped__)
-        return inner if self._self_state.parsed else SyncTap(inner, self._self_state)
+        with _TAP:
+            state = self._self_state
+            if state is not None and not state.parsed:
+                # No tap: a loop over lines drops it at `break`, before its `with` or `close` tells how it is left.
+                return SyncReader(inner, state)
+        return inner
 
     def __aiter__(self) -> AsyncIterator[Any]:
         inner = self.__wrapped__.__aiter__()
-        return inner if self._self_state.parsed else AsyncTap(inner, self._self_state)
+        with _TAP:
+            state = self._self_state
+            if state is not None and not state.parsed:
+                return AsyncReader(inner, state)
+        return inner
 
     def close(self) -> Any:
-        self._self_state.closing()
+        """Close the body; the caller's own exception passes."""
+        self._closing()
         return self.__wrapped__.close()
 
     def aclose(self) -> Any:
-        self._self_state.closing()
+        """The same for an async body: an awaitable."""
+        self._closing()
         return self.__wrapped__.aclose()
 
+    def _closing(self) -> None:
+        with _CLOSE:
+            if self._self_state is not None:
+                self._self_state.closing()
+
     def __del__(self) -> None:
-        self._self_state.dropped()
+        with _DROP:
+            if self._self_state is not None:
+                self._self_state.dropped()
+
+
+def state_of(body: Any) -> StreamState | None:
+    """The stream that a response's ``body`` belongs to, if it is tapped."""
+    return body._self_state if isinstance(body, BodyTap) else None  # noqa: SLF001
+
+
+def _leaving(args: tuple[Any, ...]) -> Any:
+    error = args[1] if len(args) > 1 else None
+    return None if error is None or isinstance(error, GeneratorExit) else leaving.set(error)
 
 
 def sync_exit(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
     """A wrapt wrapper for `__exit__` of a client's stream or manager: tells the taps why the block is left."""
-    error = args[1] if len(args) > 1 else None
-    if error is None or isinstance(error, GeneratorExit):
-        return wrapped(*args, **kwargs)
-    token = leaving.set(error)
+    token = None
+    with _EXIT:
+        token = _leaving(args)
     try:
         return wrapped(*args, **kwargs)
     finally:
-        leaving.reset(token)
+        with _EXIT:
+            if token is not None:
+                leaving.reset(token)
 
 
 async def async_exit(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
     """The same for `__aexit__`."""
-    error = args[1] if len(args) > 1 else None
-    if error is None or isinstance(error, GeneratorExit):
-        return await wrapped(*args, **kwargs)
-    token = leaving.set(error)
+    token = None
+    with _EXIT:
+        token = _leaving(args)
     try:
         return await wrapped(*args, **kwargs)
     finally:
-        leaving.reset(token)
+        with _EXIT:
+            if token is not None:
+                leaving.reset(token)

@@ -11,8 +11,9 @@ from ..core.contain import Contained
 if TYPE_CHECKING:
     from ..core.patching import Integration
 
-BUILTIN = ("openai", "anthropic", "groq")
-"""Integration modules of this package, by their name in `OTEL_AGENT_DISABLED` and `instrument(only=...)`."""
+BUILTIN = {"openai": "openai", "anthropic": "anthropic", "groq": "groq"}
+"""Integration modules of this package, by their name in `OTEL_AGENT_DISABLED` and `instrument(only=...)`, and the
+client's top-level module: ours is imported when that is, so that a process without the client pays nothing for it."""
 
 
 def load(name: str) -> Integration | None:

@@ -116,6 +116,15 @@ def read_response(node: Any) -> Response:
     )
 
 
+def _is_text_only(chunk: Any) -> bool:
+    """Whether a chunk is the usual one: a piece of text of one choice, and nothing that we count."""
+    try:
+        (choice,) = chunk.choices
+        return chunk.usage is None and choice.finish_reason is None and choice.delta.tool_calls is None
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
 class ChunkAccumulator:
     """Gathers the chunks of a chat or completions stream. Per chunk: a few attribute reads."""
 
@@ -131,6 +140,8 @@ class ChunkAccumulator:
 
     def add(self, chunk: Any) -> None:
         """Take one chunk. The last usage wins: some send a running total with every chunk."""
+        if self._model is not None and self._content is None and _is_text_only(chunk):
+            return
         usage = get(chunk, "usage")
         if usage is not None:
             self._usage = usage

@@ -64,7 +64,9 @@ def _tool_call_parts(message: Any) -> list[Part]:
     for call in items(get(message, "tool_calls")):
         function = get(call, "function") or get(call, "custom")
         arguments = get(function, "arguments") or get(function, "input")
-        found.append({"type": "tool_call", "id": get(call, "id"), "name": get(function, "name"), "arguments": arguments})
+        found.append(
+            {"type": "tool_call", "id": get(call, "id"), "name": get(function, "name"), "arguments": arguments}
+        )
     legacy = get(message, "function_call")
     if legacy is not None:
         found.append({"type": "tool_call", "name": get(legacy, "name"), "arguments": get(legacy, "arguments")})
@@ -74,7 +76,11 @@ def _tool_call_parts(message: Any) -> list[Part]:
 def _message(message: Any) -> dict[str, Any]:
     role = get(message, "role")
     if role == "tool":
-        response = {"type": "tool_call_response", "id": get(message, "tool_call_id"), "response": get(message, "content")}
+        response = {
+            "type": "tool_call_response",
+            "id": get(message, "tool_call_id"),
+            "response": get(message, "content"),
+        }
         return {"role": "tool", "parts": [response]}
     reasoning = get(message, "reasoning_content") or get(message, "reasoning")
     thoughts: list[Part] = [{"type": "reasoning", "content": reasoning}] if isinstance(reasoning, str) else []

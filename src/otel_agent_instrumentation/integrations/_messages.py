@@ -51,7 +51,11 @@ def _read_request(body: Any, request: Request) -> None:
 
 
 def _usage(counts: Mapping[str, int | None], reasoning: int | None) -> Usage:
-    fresh, read, write = counts["input_tokens"], counts["cache_read_input_tokens"], counts["cache_creation_input_tokens"]
+    fresh, read, write = (
+        counts["input_tokens"],
+        counts["cache_read_input_tokens"],
+        counts["cache_creation_input_tokens"],
+    )
     total = None if fresh is None else fresh + (read or 0) + (write or 0)
     return Usage(input=total, output=counts["output_tokens"], cache_read=read, cache_write=write, reasoning=reasoning)
 
@@ -142,7 +146,10 @@ class EventAccumulator:
         """What was seen so far."""
         output = None
         if self._blocks is not None:
-            output = {"content": [_closed(block) for _, block in sorted(self._blocks.items())], "stop_reason": self._reason}
+            output = {
+                "content": [_closed(block) for _, block in sorted(self._blocks.items())],
+                "stop_reason": self._reason,
+            }
         return Response(
             id=self._id,
             model=self._model,
@@ -173,7 +180,12 @@ def _part(block: Any) -> dict[str, Any]:
     if kind == "thinking":
         return {"type": "reasoning", "content": get(block, "thinking")}
     if kind.endswith("tool_use"):
-        return {"type": "tool_call", "id": get(block, "id"), "name": get(block, "name"), "arguments": get(block, "input")}
+        return {
+            "type": "tool_call",
+            "id": get(block, "id"),
+            "name": get(block, "name"),
+            "arguments": get(block, "input"),
+        }
     if kind.endswith("tool_result"):
         told = get(block, "content")
         answer = told if isinstance(told, str) else [_part(item) for item in items(told)]

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_MOST = 2**63 - 1
+"""OTLP's integers have 64 bits: one longer number would lose the whole batch that it is exported with."""
+
 
 def get(node: Any, key: str) -> Any:
     """``node[key]`` or ``node.key``, whichever the node has; None where it has neither."""
@@ -23,11 +26,9 @@ def text(value: Any) -> str | None:
 
 def count(value: Any) -> int | None:
     """``value`` if it is a count: providers were seen to answer null, strings and floats where a count belongs."""
-    if type(value) is int:
-        return value if value >= 0 else None
-    if type(value) is float and value >= 0 and value.is_integer():
-        return int(value)
-    return None
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MOST else None
 
 
 def items(value: Any) -> Iterable[Any]:

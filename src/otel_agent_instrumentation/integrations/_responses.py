@@ -199,7 +199,12 @@ def _item(item: Any) -> dict[str, Any]:
     kind = get(item, "type")
     if kind in _CALLS:
         arguments = get(item, "arguments") or get(item, "input") or get(item, "action")
-        part = {"type": "tool_call", "id": get(item, "call_id"), "name": get(item, "name") or kind, "arguments": arguments}
+        part = {
+            "type": "tool_call",
+            "id": get(item, "call_id"),
+            "name": get(item, "name") or kind,
+            "arguments": arguments,
+        }
         return {"role": "assistant", "parts": [part]}
     if kind in _RESULTS:
         part = {"type": "tool_call_response", "id": get(item, "call_id"), "response": get(item, "output")}
@@ -216,7 +221,9 @@ def read_content(request: Request, response: Response | None) -> Content:
     told = get(body, "input")
     sent = [{"role": "user", "parts": [text_part(told)]}] if isinstance(told, str) else [_item(i) for i in items(told)]
     instructions = get(body, "instructions")
-    parts = [part for item in items(get(response.output, "output")) for part in _item(item)["parts"]] if response else []
+    parts = (
+        [part for item in items(get(response.output, "output")) for part in _item(item)["parts"]] if response else []
+    )
     reason = response.finish_reasons[0] if response and response.finish_reasons else ""
     return Content(
         input=sent,

@@ -8,9 +8,7 @@ one of: the parsed model, a `Stream`, a raw response whose body was read, a raw 
 
 from __future__ import annotations
 
-import inspect
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +17,7 @@ from ..core.contain import Contained
 from ..core.engine import Engine, async_wrapper, current_call, sync_wrapper
 from ..core.patching import Seam
 from ..core.spec import Request
-from ..core.streams import AsyncTap, BodyTap, StreamState, SyncTap, async_exit, sync_exit
+from ..core.streams import AsyncTap, BodyTap, StreamState, SyncTap, async_exit, state_of, sync_exit
 from ._providers import provider
 from ._sse import BytesAccumulator
 
@@ -28,6 +26,9 @@ if TYPE_CHECKING:
 
     from ..core.spec import Api, Call
 
+_MOST_SERVERS = 256
+_MOST_KINDS = 1024
+_kinds: dict[type, str] = {}
 _TAKE = Contained("stainless.take_stream")
 _HOOK = Contained("stainless.retry_hook")
 
@@ -47,16 +48,25 @@ class Stainless:
         self._route = route
         self._by_class = by_class or {}
         self._capture = capture
-        self._servers: weakref.WeakKeyDictionary[Any, tuple[Any, str, str, int | None]] = weakref.WeakKeyDictionary()
+        self._request = Contained(f"{library}.request")
+        self._response = Contained(f"{library}.response")
+        # By the identity of the client's URL object, which an entry keeps alive so that the identity stays its own.
+        self._servers: dict[int, tuple[Any, type, str, str | None, int | None]] = {}
 
     def seams(self, exits: Iterable[tuple[str, str]]) -> tuple[Seam, ...]:
         """The client's seams. ``exits``: (module, class) of the objects that a caller leaves a `with` block of."""
         base, streaming = f"{self.library}._base_client", f"{self.library}._streaming"
         found = [
             Seam(base, "SyncAPIClient.request", sync_wrapper(self.library, self.begin, self.finish), "every sync call"),
-            Seam(base, "AsyncAPIClient.request", async_wrapper(self.library, self.begin, self.finish), "every async call"),
+            Seam(
+                base, "AsyncAPIClient.request", async_wrapper(self.library, self.begin, self.finish), "every async call"
+            ),
             Seam(base, "BaseClient._should_retry", _seen_status, "the status of a retried attempt"),
             Seam(base, "BaseClient._calculate_retry_timeout", _retrying, "the number of retries"),
+        ]
+        found += [
+            Seam(streaming, f"{name}.__stream__", self._parsing, "what goes wrong in a raw answer's stream")
+            for name in ("Stream", "AsyncStream")
         ]
         exits = [(streaming, "Stream"), (f"{self.library}._response", "ResponseContextManager"), *exits]
         for module, name in exits:
@@ -79,25 +89,24 @@ class Stainless:
             body = {**body, **extra} if isinstance(body, dict) else extra
         request = Request(api.operation, name, address=address, port=port, body=body)
         request.stream = bool(kwargs.get("stream"))
-        with Contained(f"{self.library}.request"):
+        with self._request:
             api.request(body if isinstance(body, dict) else options, request)
         return api, request
 
     def finish(self, engine: Engine, call: Call, result: Any) -> Any:
         """End the call with the parsed answer's facts, or hand it to the stream."""
-        api = call.api
-        if hasattr(type(result), "__stream__"):
+        kind = _kinds.get(type(result)) or _kind(type(result))
+        if kind == "stream":
             self._take_stream(call, result)
             return result
-        http = getattr(result, "http_response", None)
-        if http is None and hasattr(result, "aiter_raw"):
-            http = result  # `cast_to` was the HTTP client's own response class
-        if http is None:
-            with Contained(f"{self.library}.response"):
-                call.response = api.response(result)
+        if kind == "parsed":
+            with self._response:
+                call.response = call.api.response(result)
             engine.end(call)
-        elif http.is_closed:
-            with Contained(f"{self.library}.raw_response"):
+            return result
+        http = result if kind == "http" else result.http_response
+        if http.is_closed:
+            with self._response:
                 self._read_body(call, http)
             engine.end(call)
         else:
@@ -119,9 +128,9 @@ class Stainless:
             msg = f"{call.request.operation} answered with a stream"
             raise TypeError(msg)
         state = StreamState(call, accumulator(self._capture()))
-        _tap(stream, state)
+        # The one place where the client's stream can be observed unchanged.
+        stream._iterator = _tapped(stream._iterator, state)  # noqa: SLF001
         with _TAKE:
-            state.parsed = True
             stream.response.stream = BodyTap(stream.response.stream, state)
 
     def _take_body(self, call: Call, result: Any, http: Any) -> None:
@@ -131,47 +140,50 @@ class Stainless:
         reader = BytesAccumulator(call.api, inner, headers.get("content-type", ""), encoding)
         state = StreamState(call, reader)
         http.stream = BodyTap(http.stream, state)
-        if call.request.stream and result is not http:
-            self._watch_parse(call, result, state)
 
-    def _watch_parse(self, call: Call, result: Any, state: StreamState) -> None:
-        """When the caller parses the raw answer into a stream, tap that stream: its exceptions are what the caller sees."""
-        # No reference to the answer from inside itself: a cycle would leave a dropped stream to the collector.
-        weak, cls, capture = weakref.ref(result), type(result), self._capture
+    def _parsing(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A raw answer that its caller parses into a stream is read there: the exceptions are what the caller sees.
 
-        def adopt(parsed: Any) -> Any:
-            if hasattr(type(parsed), "__stream__") and call.api.accumulator is not None and not state.parsed:
-                with _TAKE:
-                    state.adopt(call.api.accumulator(capture()))
-                    _tap(parsed, state)
-            return parsed
-
-        def parse(*args: Any, **kwargs: Any) -> Any:
-            parsed = cls.parse(weak(), *args, **kwargs)
-            return _later(parsed, adopt) if inspect.isawaitable(parsed) else adopt(parsed)
-
-        result.parse = parse
+        Around `Stream.__stream__`, not the answer's `parse`: every plain call parses an answer, few make a stream.
+        """
+        inner = wrapped(*args, **kwargs)
+        with _TAKE:
+            state = state_of(getattr(getattr(instance, "response", None), "stream", None))
+            if state is not None and not state.parsed and state.call.api.accumulator is not None:
+                state.adopt(state.call.api.accumulator(self._capture()))
+                return _tapped(inner, state)
+        return inner
 
     def _server(self, client: Any) -> tuple[str, str | None, int | None]:
         url = client.base_url
-        known = self._servers.get(client)
-        if known is not None and known[0] is url:
-            return known[1:]
+        known = self._servers.get(id(url))
+        if known is not None and known[0] is url and known[1] is type(client):
+            return known[2:]
         host, port = url.host or None, url.port or {"https": 443, "http": 80}.get(url.scheme)
         name = next((self._by_class[c.__name__] for c in type(client).__mro__ if c.__name__ in self._by_class), None)
         server = (name or provider(host or "", url.port), host, port)
-        self._servers[client] = (url, *server)
+        if len(self._servers) >= _MOST_SERVERS:
+            self._servers.clear()
+        self._servers[id(url)] = (url, type(client), *server)
         return server
 
 
-async def _later(awaitable: Any, adopt: Callable[[Any], Any]) -> Any:
-    return adopt(await awaitable)
+def _kind(cls: type) -> str:
+    """What a call returned, by its class: asked once, as a missing attribute of a pydantic class is slow to miss."""
+    if hasattr(cls, "__stream__"):
+        kind = "stream"
+    elif any("http_response" in vars(base).get("__annotations__", ()) for base in cls.__mro__):
+        kind = "raw"
+    else:
+        kind = "http" if hasattr(cls, "aiter_raw") else "parsed"
+    if len(_kinds) < _MOST_KINDS:
+        _kinds[cls] = kind
+    return kind
 
 
-def _tap(stream: Any, state: StreamState) -> None:
-    inner = stream._iterator  # noqa: SLF001 - the one place where the client's stream can be observed unchanged
+def _tapped(inner: Any, state: StreamState) -> Any:
     state.parsed = True
-    stream._iterator = AsyncTap(inner, state) if hasattr(inner, "__anext__") else SyncTap(inner, state)  # noqa: SLF001
+    return AsyncTap(inner, state) if hasattr(inner, "__anext__") else SyncTap(inner, state)
 
 
 def _seen_status(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..core.contain import Contained
 from ..core.engine import current_call
 from ..core.patching import Integration, Seam
 from ..core.settings import capturing
@@ -19,6 +20,8 @@ from ._stainless import Stainless
 if TYPE_CHECKING:
     from ..core.spec import Api
 
+_NATIVE = Contained("anthropic.native_span")
+
 
 def _route(method: str, url: str) -> Api | None:
     if method in {"post", "POST"} and "/" + url.partition("?")[0].strip("/") == "/v1/messages":
@@ -27,8 +30,11 @@ def _route(method: str, url: str) -> Api | None:
 
 
 def _no_native_span(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
-    call = current_call()
-    return None if call is not None and call.library == "anthropic" else wrapped(*args, **kwargs)
+    with _NATIVE:
+        call = current_call()
+        if call is not None and call.library == "anthropic":
+            return None
+    return wrapped(*args, **kwargs)
 
 
 _client = Stainless(

@@ -18,8 +18,6 @@ from ..core.patching import Integration, Seam
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.context import Context
-
     from ..core.runs import Run
 
 _CARRY = Contained("threads.carry")
@@ -27,54 +25,59 @@ _POOL = "concurrent.futures.thread"
 
 
 class _Carried:
-    """A function that runs in the run and context of whoever handed it over."""
+    """A function that runs in the run and context of whoever handed it over. One frame more in a traceback."""
 
-    __slots__ = ("context", "function", "run")
+    __slots__ = ("context", "function", "run", "thread")
 
-    def __init__(self, run: Run, context: Context, function: Callable[..., Any]) -> None:
+    def __init__(self, run: Run, function: Callable[..., Any], thread: Any = None) -> None:
         self.run = run
-        self.context = context
+        self.context = otel_context.get_current()
         self.function = function
+        self.thread = thread
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token, attached = runs.set_current(self.run), otel_context.attach(self.context)
+        token = attached = None
+        with _CARRY:
+            if self.thread is not None:
+                self._give_back()
+            token = runs.set_current(self.run)
+            attached = otel_context.attach(self.context)
         try:
             return self.function(*args, **kwargs)
         finally:
-            otel_context.detach(attached)
-            runs.reset_current(token)
+            with _CARRY:
+                if attached is not None:
+                    otel_context.detach(attached)
+                if token is not None:
+                    runs.reset_current(token)
+
+    def _give_back(self) -> None:
+        """The thread's `run` is what it was: the class's, or what somebody set on the instance."""
+        thread, self.thread = self.thread, None
+        del thread.run
+        if thread.run != self.function:
+            thread.run = self.function
 
 
 def _submit(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
-    run = runs.current()
-    if run is not None and args:
-        args = (_Carried(run, otel_context.get_current(), args[0]), *args[1:])
-    return wrapped(*args, **kwargs)
+    given = args
+    with _CARRY:
+        run = runs.current()
+        if run is not None and args:
+            given = (_Carried(run, args[0]), *args[1:])
+    return wrapped(*given, **kwargs)
 
 
 def _start(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    run = runs.current()
-    if run is not None:
-        with _CARRY:
+    with _CARRY:
+        run = runs.current()
+        # One that was started, or whose `__init__` never ran, is about to fail: it keeps what it has.
+        if run is not None and getattr(instance, "_ident", run) is None:
             target = getattr(instance, "_target", None)
             if getattr(target, "__module__", "") != _POOL and not instance.name.startswith(("otel-agent", "Otel")):
                 # On the instance: a subclass may override `run` without calling ours. It removes itself.
-                instance.run = _Once(instance, _Carried(run, otel_context.get_current(), instance.run))
+                instance.run = _Carried(run, instance.run, instance)
     return wrapped(*args, **kwargs)
-
-
-class _Once:
-    __slots__ = ("_carried", "_thread")
-
-    def __init__(self, thread: Any, carried: _Carried) -> None:
-        self._thread = thread
-        self._carried = carried
-
-    def __call__(self) -> Any:
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.__dict__.pop("run", None)
-        return self._carried()
 
 
 INTEGRATION = Integration(

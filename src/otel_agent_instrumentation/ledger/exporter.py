@@ -17,8 +17,6 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from .. import semconv
 from ..core.runs import Run
 from ..redaction.policy import default_policy
-from .sink import redacted, span_payload
-from .writer import Event, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
+
+    from .writer import Event, Writer
 
 _writer: Callable[[], Writer | None] = lambda: None  # noqa: E731 - replaced by the composition root
 
@@ -66,6 +66,9 @@ class EnvelopeSpanExporter(SpanExporter):
 
 
 def _span_event(span: ReadableSpan) -> Event:
+    from .sink import redacted, span_payload  # noqa: PLC0415 - msgspec comes with the first event, not at start-up
+    from .writer import Event  # noqa: PLC0415
+
     context, scope = span.context, span.instrumentation_scope
     attributes = dict(span.attributes or {})
     payload = span_payload(
@@ -120,6 +123,9 @@ class EnvelopeLogExporter(LogRecordExporter):
 
 
 def _log_event(item: ReadableLogRecord) -> Event:
+    from .sink import redacted  # noqa: PLC0415
+    from .writer import Event  # noqa: PLC0415
+
     record = item.log_record
     attributes = dict(record.attributes or {})
     payload = {"body": record.body, "severity": record.severity_text, "attributes": attributes}
@@ -139,6 +145,9 @@ class EnvelopeMetricExporter(MetricExporter):
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:  # noqa: ARG002 - writing a line does not wait
         """Write one line with all points."""
+        from .sink import redacted  # noqa: PLC0415
+        from .writer import Event  # noqa: PLC0415
+
         writer = _writer()
         if writer is not None:
             payload = {

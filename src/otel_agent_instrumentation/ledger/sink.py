@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import semconv
+from .. import __version__, semconv
 from ..core.records import EventRecord, SpanRecord
 from .writer import Event
 
@@ -14,46 +14,33 @@ if TYPE_CHECKING:
     from .writer import Writer
 
 
-class Sink:
-    """Takes records and writes them. Register `take` with `core.records.add_sink`."""
+_SCOPE = {"name": semconv.SCOPE, "version": __version__, "schema_url": semconv.SCHEMA_URL}
 
-    def __init__(self, writer: Writer, policy: Policy, version: str) -> None:
-        self._writer = writer
-        self._policy = policy
-        self._scope = {"name": semconv.SCOPE, "version": version, "schema_url": semconv.SCHEMA_URL}
 
-    def take(self, record: SpanRecord | EventRecord) -> None:
-        """Write one record."""
-        if isinstance(record, SpanRecord):
-            payload, time_ns, name = self._span(record), record.end_ns, semconv.EVENT_SPAN_ENDED
-        else:
-            payload, time_ns, name = dict(record.payload), record.time_ns, record.name
-        self._writer.write(
-            Event(
-                name,
-                time_ns,
-                redacted(self._policy, payload),
-                record.run,
-                record.cycle,
-                record.trace_id,
-                record.span_id,
-                dict(record.tags) if isinstance(record, EventRecord) and record.tags else {},
-            )
-        )
+def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord) -> None:
+    """Write one record."""
+    tags: dict[str, Any] = {}
+    if isinstance(record, SpanRecord):
+        payload, time_ns, name = _span(record), record.end_ns, semconv.EVENT_SPAN_ENDED
+    else:
+        payload, time_ns, name, tags = dict(record.payload), record.time_ns, record.name, dict(record.tags or {})
+    payload = redacted(policy, payload)
+    writer.write(Event(name, time_ns, payload, record.run, record.cycle, record.trace_id, record.span_id, tags))
 
-    def _span(self, record: SpanRecord) -> dict[str, Any]:
-        return span_payload(
-            name=record.name,
-            kind=record.kind,
-            ids=(record.trace_id, record.span_id, record.parent_id),
-            times=(record.start_ns, record.end_ns),
-            status={"code": record.status, "description": record.status_description},
-            attributes=dict(record.attributes),
-            events=[{"name": n, "time_unix_nano": t, "attributes": a} for n, t, a in record.events],
-            links=[],
-            scope=self._scope,
-            trace_state=record.trace_state,
-        )
+
+def _span(record: SpanRecord) -> dict[str, Any]:
+    return span_payload(
+        name=record.name,
+        kind=record.kind,
+        ids=(record.trace_id, record.span_id, record.parent_id),
+        times=(record.start_ns, record.end_ns),
+        status={"code": record.status, "description": record.status_description},
+        attributes=dict(record.attributes),
+        events=[{"name": n, "time_unix_nano": t, "attributes": a} for n, t, a in record.events],
+        links=[],
+        scope=_SCOPE,
+        trace_state=record.trace_state,
+    )
 
 
 def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:

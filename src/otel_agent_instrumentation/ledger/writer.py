@@ -133,7 +133,9 @@ class Writer:
             return file
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # No symlink is followed: another user could point it at a file of ours.
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | os.O_CLOEXEC, 0o600)
+        file = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | os.O_CLOEXEC, 0o600
+        )
         self._files[path] = file
         if len(self._files) > _MOST_OPEN:
             _, oldest = self._files.popitem(last=False)

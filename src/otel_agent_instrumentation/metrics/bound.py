@@ -9,7 +9,6 @@ public method. Both ways give the same points: tests/metrics/test_bound.py compa
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from ..core.contain import Contained
@@ -21,20 +20,23 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
 
 _BIND = Contained("metrics.bind")
-_clock = time.time_ns
 
 
-class _Measurement:
-    """What an aggregation and an exemplar reservoir read of a measurement."""
+class Moment:
+    """One call's measurements: what an aggregation and an exemplar reservoir read of them, reused from one to the next.
 
-    __slots__ = ("attributes", "context", "instrument", "time_unix_nano", "value")
+    ``context`` names the span that exemplars lead to; whether it is sampled is asked once.
+    """
 
-    def __init__(self, value: float, instrument: Any, context: Context, attributes: Mapping[str, Any]) -> None:
-        self.value = value
-        self.time_unix_nano = _clock()
-        self.instrument = instrument
+    __slots__ = ("attributes", "context", "instrument", "sampled", "time_unix_nano", "value")
+
+    def __init__(self, context: Context, time_ns: int) -> None:
+        self.value: float = 0
+        self.time_unix_nano = time_ns
         self.context = context
-        self.attributes = attributes
+        self.instrument: Any = None
+        self.attributes: Mapping[str, Any] = {}
+        self.sampled: bool | None = None
 
 
 class Bound:
@@ -64,7 +66,8 @@ class Bound:
         found: list[Any] = []
         for storage in storages.values():
             for match in storage._get_or_init_view_instrument_match(real):  # noqa: SLF001
-                if match._reset_on_collect:  # noqa: SLF001
+                # SDK 1.44 keeps neither; a temporality that may be delta is taken for one.
+                if getattr(match, "_reset_on_collect", True) or not hasattr(match, "_get_or_create_aggregation"):
                     return
                 allowed = match._view._attribute_keys  # noqa: SLF001
                 kept = {k: v for k, v in self.attributes.items() if allowed is None or k in allowed}
@@ -74,22 +77,24 @@ class Bound:
         self._filter = consumer._sdk_config.exemplar_filter.should_sample  # noqa: SLF001
         self._aggregations = found
 
-    def record(self, value: float, context: Context) -> None:
-        """Record ``value`` (not negative, finite); ``context`` names the span that an exemplar leads to."""
+    def record(self, value: float, moment: Moment) -> None:
+        """Record ``value`` (not negative, finite)."""
         aggregations = self._aggregations
         if aggregations is None:
-            self._add(value, self.attributes, context)
+            self._add(value, self.attributes, moment.context)
             return
         if self._consumer._reader_storages is not self._storages:  # noqa: SLF001 - a reader came or went
             self._aggregations = None
             with _BIND:
                 self._bind()
-            self.record(value, context)
+            self.record(value, moment)
             return
         instrument = self._instrument
         if not instrument._is_enabled():  # noqa: SLF001
             return
-        measurement = _Measurement(value, instrument, context, self.attributes)
-        sample = self._filter(value, measurement.time_unix_nano, self.attributes, context)
+        moment.value, moment.instrument, moment.attributes = value, instrument, self.attributes
+        sampled = moment.sampled
+        if sampled is None:
+            sampled = moment.sampled = self._filter(value, moment.time_unix_nano, self.attributes, moment.context)
         for aggregation in aggregations:
-            aggregation.aggregate(measurement, sample)
+            aggregation.aggregate(moment, sampled)

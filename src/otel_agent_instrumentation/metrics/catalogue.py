@@ -35,7 +35,12 @@ class Metric:
 def _of(flavour: semconv.Flavour) -> list[Metric]:
     rows = [
         Metric(
-            flavour.duration, "histogram", "s", "Duration of a model call.", (*_CALL, semconv.ERROR_TYPE), semconv.SECONDS
+            flavour.duration,
+            "histogram",
+            "s",
+            "Duration of a model call.",
+            (*_CALL, semconv.ERROR_TYPE),
+            semconv.SECONDS,
         ),
         Metric(
             flavour.time_to_first_chunk,

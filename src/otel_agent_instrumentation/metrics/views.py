@@ -30,6 +30,8 @@ def views(names: Iterable[str] = tuple(CATALOGUE)) -> list[View]:
         try:
             found.append(View(**settings, aggregation_cardinality_limit=_MOST_SERIES))
         except TypeError:
-            warn_once("views:limit", "otel-agent: this OpenTelemetry SDK has no cardinality limit; 1.45.2 and later have.")
+            warn_once(
+                "views:limit", "otel-agent: this OpenTelemetry SDK has no cardinality limit; 1.45.2 and later have."
+            )
             found.append(View(**settings))
     return found

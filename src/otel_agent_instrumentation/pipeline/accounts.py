@@ -13,7 +13,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_agent_instrumentation.pipeline.forks import reset_after_fork
+from .forks import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

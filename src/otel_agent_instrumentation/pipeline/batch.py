@@ -9,7 +9,6 @@ connections, and the batch counts as unknown until the old attempt tells.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import contextvars
 import random
@@ -18,11 +17,13 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from otel_agent_instrumentation.core import contain
-from otel_agent_instrumentation.pipeline.duty import delivering, on_duty
-from otel_agent_instrumentation.pipeline.forks import reset_after_fork
-from otel_agent_instrumentation.pipeline.outcome import FAULT, Outcome, Target, Verdict
-from otel_agent_instrumentation.pipeline.queue import Batch, BoundedQueue, Limits
+from ..core import contain
+from . import trouble
+from .duty import delivering, on_duty
+from .forks import reset_after_fork
+from .order import Order
+from .outcome import FAULT, Outcome, Target, Verdict
+from .queue import Batch, BoundedQueue, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,32 +41,6 @@ _MOST_HUNG = 3
 _NEVER = float("inf")
 
 _REPLACED = Outcome(Verdict.RETRY, "replaced")
-
-
-class Order:
-    """A request to deliver everything by ``deadline`` (`time.monotonic` seconds); any thread may wait for it."""
-
-    __slots__ = ("_done", "deadline", "delivered", "final")
-
-    def __init__(self, deadline: float, *, final: bool = False) -> None:
-        self.deadline = deadline
-        self.final = final
-        self.delivered = False
-        # A bare lock instead of an event: safe to wait for in a signal handler.
-        self._done = _thread.allocate_lock()
-        self._done.acquire()
-
-    def finish(self, *, delivered: bool) -> None:
-        """Let those who wait go on. To be called once."""
-        self.delivered = delivered
-        self._done.release()
-
-    def wait(self, deadline: float) -> bool:
-        """Wait for the end, at most until ``deadline``; returns whether everything was delivered."""
-        if not self._done.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            return False
-        self._done.release()
-        return self.delivered
 
 
 class Lane(Generic[T]):
@@ -89,7 +64,7 @@ class Lane(Generic[T]):
         self._pressed = False
         self._failures = 0
         self._resume_at = 0.0
-        self._hung_at = _NEVER
+        self._hung_at: float | None = None
         self._exit: Order | None = None
 
     def reset_in_child(self) -> None:
@@ -109,12 +84,10 @@ class Lane(Generic[T]):
         full = self.queue.put(record, size)
         if self._worker is None:
             self._start_worker()
-        if not full:
-            return
-        if not self._pressed:
+        if full and not self._pressed:
             self._pressed = True
             self._wake.put(None)
-        elif time.monotonic() > self._hung_at:
+        if self._hung_at is not None and time.monotonic() > self._hung_at:
             self._replace_worker()
 
     def _start_worker(self) -> bool:
@@ -141,7 +114,7 @@ class Lane(Generic[T]):
         if len(self._hung) >= _MOST_HUNG or self._worker is None or not self._starting.acquire(blocking=False):
             return
         try:
-            self._hung_at = _NEVER
+            self._hung_at = None
             self._hung.append(self._worker)
             self._worker = None
             # The old worker keeps its own wake queue, finds another in its place, and ends.
@@ -173,10 +146,10 @@ class Lane(Generic[T]):
     def finish_exit(self, deadline: float) -> bool:
         """Wait for that until ``deadline``, then close the books; returns whether everything was delivered."""
         delivered = self._exit.wait(deadline) if self._exit else True
-        self._closed = True
+        before, self._closed = self._closed, True
         self.queue.close()
         # An exporter that this process never used may hold what is a parent process's: its files, its connections.
-        if self._exit is None and not self._inherited:
+        if self._exit is None and not before and not self._inherited:
             contain.call("pipeline.close", self._target.close)
         return delivered
 
@@ -249,6 +222,7 @@ class Lane(Generic[T]):
     def _drain(self, deadline: float) -> Outcome | None:
         """Send what is queued now; returns the outcome that stopped it, or None."""
         self._pressed = False
+        self.queue.recount()
         goal = len(self.queue)
         while goal > 0:
             batch = self.queue.take()
@@ -258,7 +232,7 @@ class Lane(Generic[T]):
             stopped = self._send(batch, deadline)
             if stopped is not None:
                 return stopped
-        self._tell_overflow()
+        trouble.tell_overflow(self.queue.accounts)
         return None
 
     def _send(self, batch: Batch[T], deadline: float) -> Outcome | None:
@@ -266,18 +240,20 @@ class Lane(Generic[T]):
         while parts:
             part = parts.pop()
             outcome = self._attempt(part, deadline)
-            if outcome.verdict is Verdict.RETRY:
-                self.queue.restore([part, *reversed(parts)], maybe_delivered=outcome.maybe_delivered)
-                if not self.queue.current(part):
+            current = self.queue.current(part)
+            split = outcome.verdict is Verdict.SPLIT and len(part.entries) > 1
+            if outcome.verdict is Verdict.RETRY or not current:
+                # Given up while it hung: what it says still counts, but the rest is another worker's now.
+                self.queue.restore(reversed(parts))
+                if outcome.verdict is Verdict.RETRY or split:
+                    self.queue.restore([part], maybe_delivered=outcome.maybe_delivered)
+                else:
+                    self.queue.settle(part, outcome)
+                if not current:
                     return _REPLACED
                 self._back_off(outcome)
                 return outcome
-            if not self.queue.current(part):
-                # Given up while it hung: what it says still counts, but the rest is another worker's now.
-                self.queue.settle(part, outcome)
-                self.queue.restore(reversed(parts))
-                return _REPLACED
-            if outcome.verdict is Verdict.SPLIT and len(part.entries) > 1:
+            if split:
                 if outcome.reason == "too_large":
                     self.queue.shrink_batches(part.size())
                 parts.extend(reversed(part.halves()))
@@ -294,14 +270,19 @@ class Lane(Generic[T]):
         # On a thread of its own an attempt takes its time: who waits leaves at the deadline, and the batch is unknown.
         timeout = self._limits.attempt if self._worker else min(self._limits.attempt, deadline - now)
         wake = self._wake
-        self._hung_at = now + timeout + _GRACE
+        # Another thread may take over only with connections of its own; `export` is never called by two at a time.
+        self._hung_at = now + timeout + _GRACE if self._target.renewable else None
         attempt: Callable[..., Any] = self._target.attempt
         outcome = contain.call("pipeline.attempt", attempt, batch.records(), timeout, default=FAULT) or FAULT
         if wake is self._wake:
-            self._hung_at = _NEVER
-        if outcome.verdict is not Verdict.DELIVERED and not (outcome.verdict is Verdict.SPLIT and len(batch.entries) > 1):
+            self._hung_at = None
+        if outcome.verdict is not Verdict.DELIVERED and not (
+            outcome.verdict is Verdict.SPLIT and len(batch.entries) > 1
+        ):
             self.queue.accounts.note(outcome.reason)
-            self._tell(outcome)
+            trouble.tell(self.signal, self._target.name, outcome)
+        elif outcome.rejected:
+            trouble.tell_lost(self.signal, self._target.name, "rejected")
         return outcome
 
     def _back_off(self, outcome: Outcome) -> None:
@@ -311,29 +292,4 @@ class Lane(Generic[T]):
         if outcome.retry_after is not None:
             pause = min(_LONGEST_RETRY_AFTER, outcome.retry_after)
         self._resume_at = time.monotonic() + pause
-        self._tell_overflow()
-
-    # One log line for each kind of trouble --------------------------------------------------------------------------
-
-    def _tell(self, outcome: Outcome) -> None:
-        key = f"pipeline.{self.signal}.{self._target.name}.{outcome.reason}"
-        if outcome.verdict is Verdict.RETRY:
-            text = "otel-agent: %s cannot be delivered to %s for now (%s): they wait in memory, at most %d MiB of them."
-            contain.warn_once(
-                key, text + _ONLY_COUNTED, self.signal, self._target.name, outcome.reason, self.queue.max_bytes >> 20
-            )
-        else:
-            text = "otel-agent: %s were refused by %s (%s) and are lost."
-            contain.warn_once(key, text + _ONLY_COUNTED, self.signal, self._target.name, outcome.reason)
-
-    def _tell_overflow(self) -> None:
-        if self.queue.accounts.dropped["queue_full"]:
-            contain.warn_once(
-                f"pipeline.{self.signal}.{self._target.name}.queue_full",
-                "otel-agent: the queue of %s for %s is full: the oldest are dropped." + _ONLY_COUNTED,
-                self.signal,
-                self._target.name,
-            )
-
-
-_ONLY_COUNTED = " From now on this is only counted: see `otel-agent doctor`."
+        trouble.tell_overflow(self.queue.accounts)

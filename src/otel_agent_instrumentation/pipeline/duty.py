@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import context as otel_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 # What `opentelemetry.instrumentation.utils.suppress_instrumentation` sets; importing that costs 60 ms (wrapt, asyncio).
 # Some instrumentors look at the API's private key only, ours and others at the plain word.
@@ -26,7 +26,7 @@ def delivering() -> bool:
 
 
 @contextlib.contextmanager
-def on_duty() -> Iterator[None]:
+def on_duty() -> Generator[None, None, None]:
     """Mark the current thread, and switch all instrumentation off in it."""
     me = _thread.get_ident()
     context = otel_context.get_current()

@@ -11,14 +11,15 @@ from __future__ import annotations
 import _thread
 import atexit
 import functools
+import importlib
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from otel_agent_instrumentation.core import contain
-from otel_agent_instrumentation.pipeline.forks import reset_after_fork
-from otel_agent_instrumentation.pipeline.sigterm import Sigterm
+from ..core import contain
+from .forks import reset_after_fork
+from .sigterm import Sigterm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,6 @@ _FIRST_SHARE = 0.4
 _LAST_SECONDS = 0.3
 # Old ends of pools are joined before callbacks of this priority run, in the last pass of a child's exit.
 _FINALIZE_PRIORITY = -100
-_CHILD_MODULES = ("multiprocessing.util", "billiard.util")
 
 Stage = Literal["first", "flush", "last"]
 
@@ -97,7 +97,7 @@ class ExitCoordinator:
         self._flushables: list[Flushable] = []
         self._calls: list[_Call] = []
         self._armed = False
-        self._finalizing: set[str] = set()
+        self._finalizing = False
         self._sigterm = Sigterm(self._on_sigterm, self._on_chained_sigterm)
         self.reset_in_child()
         reset_after_fork(self)
@@ -182,7 +182,8 @@ class ExitCoordinator:
 
         jobs = [Job("flush", functools.partial(one, flushable)) for flushable in self._flushables]
         jobs += [Job(call.name, functools.partial(call.flush, timeout)) for call in self._calls if call.flush]
-        return all([job.wait(deadline) for job in jobs]) and all(results)
+        ended = [job.wait(deadline) for job in jobs]
+        return all(ended) and all(results)
 
     def _finish(self, deadline: float, jobs: list[Job] | None = None) -> None:
         for job in jobs or ():
@@ -214,12 +215,14 @@ class ExitCoordinator:
 
     def _finalize_in_child(self) -> None:
         """Have the child's exit run us: its finalisers are cleared after the fork hooks, hence the second hook."""
-        for name in _CHILD_MODULES:
-            util: Any = sys.modules.get(name)
-            # The registry is inherited: once in a line of descent is enough.
-            if util is not None and name not in self._finalizing:
-                self._finalizing.add(name)
-                contain.call("exit.child", util.register_after_fork, self, functools.partial(_add_finalizer, util))
+        util: Any = sys.modules.get("multiprocessing.util")
+        if util is None and "billiard" in sys.modules:
+            # Celery's fork of multiprocessing uses the same registries, but imports them in the child only.
+            util = importlib.import_module("multiprocessing.util")
+        # The registry is inherited: once in a line of descent is enough.
+        if util is not None and not self._finalizing:
+            self._finalizing = True
+            contain.call("exit.child", util.register_after_fork, self, functools.partial(_add_finalizer, util))
 
 
 def _add_finalizer(util: Any, coordinator: ExitCoordinator) -> None:

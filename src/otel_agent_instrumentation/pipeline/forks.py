@@ -10,7 +10,7 @@ import os
 import weakref
 from typing import Protocol
 
-from otel_agent_instrumentation.core import contain
+from ..core import contain
 
 
 class _Resettable(Protocol):

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
-from otel_agent_instrumentation.core import contain
-from otel_agent_instrumentation.pipeline.accounts import Accounts
-from otel_agent_instrumentation.pipeline.duty import on_duty
-from otel_agent_instrumentation.pipeline.forks import reset_after_fork
-from otel_agent_instrumentation.pipeline.outcome import FAULT, Outcome, Verdict
+from ..core import contain
+from . import trouble
+from .accounts import Accounts
+from .duty import on_duty
+from .forks import reset_after_fork
+from .outcome import FAULT, Outcome, Verdict
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -102,13 +103,7 @@ class BoundedMetricExporter(MetricExporter):
                 return
             self.accounts.dropped[outcome.reason] += points
             self.accounts.trouble[outcome.reason] += 1
-        contain.warn_once(
-            f"pipeline.metrics.{self._target.name}.{outcome.reason}",
-            "otel-agent: metrics cannot be delivered to %s (%s). From now on this is only counted: see"
-            " `otel-agent doctor`.",
-            self._target.name,
-            outcome.reason,
-        )
+        trouble.tell_lost("metric points", self._target.name, outcome.reason)
 
     def begin_exit(self, deadline: float) -> None:
         """Let no attempt last beyond ``deadline`` (`time.monotonic` seconds)."""

@@ -5,8 +5,8 @@ They stay the ones that read OTel's variables, encode, compress, speak TLS and h
 is the retry loop, which can neither be told from outside how long it may take nor tells afterwards what went wrong.
 HTTP is watched through public seams (the ``session`` and ``timeout`` of the constructor, an adapter of `requests`);
 gRPC through the exporter's stub, which is private: where it is missing the plain ``export`` is used, and counted.
-The transport's packages are imported by `make_otlp_exporters` for the chosen protocol alone, and then at once: an import
-on the worker's thread could hold a module's lock in the middle of a fork.
+The transport's packages are imported by `make_otlp_exporters` for the chosen protocol alone, and then at once: an
+import on the worker's thread could hold a module's lock in the middle of a fork.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_agent_instrumentation.pipeline.metric_export import BoundedMetricExporter
-    from otel_agent_instrumentation.pipeline.outcome import Target
+    from .metric_export import BoundedMetricExporter
+    from .outcome import Target
 
 Signal = Literal["traces", "logs", "metrics"]
+_MOST_RETIRED = 8
 SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
 
 
@@ -64,18 +65,55 @@ def make_otlp_exporters(
     """
     options = options or OtlpOptions()
     if protocol == "http/protobuf":
-        from otel_agent_instrumentation.pipeline.otlp_http import make_target
+        from .otlp_http import make_target
     elif protocol == "grpc":
-        from otel_agent_instrumentation.pipeline.otlp_grpc import make_target
+        from .otlp_grpc import make_target
     else:
         raise ValueError("the OTLP protocol must be http/protobuf or grpc")
     targets = {signal: make_target(signal, options) for signal in signals if signal != "metrics"}
     metrics = None
     if "metrics" in signals:
-        from otel_agent_instrumentation.pipeline.metric_export import BoundedMetricExporter
+        from .metric_export import BoundedMetricExporter
 
         metrics = BoundedMetricExporter(make_target("metrics", options), options.timeout)
     return OtlpExporters(targets.get("traces"), targets.get("logs"), metrics)
+
+
+class OtlpTarget:
+    """What both transports share. ``build`` makes the exporter anew, as after a fork its connections are another's."""
+
+    name = "otlp"
+    renewable = True
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = build
+        self._exporter: Any = build()
+        self._retired: list[Any] = []
+
+    def exporter(self) -> Any:
+        """Return the exporter, a new one after `renew`."""
+        self._exporter = self._exporter or self._build()
+        return self._exporter
+
+    def preferences(self) -> tuple[Any, Any]:
+        """Temporality and aggregation that an exporter of metrics read from the environment."""
+        # Private, but what the SDK's own metric readers read from every exporter.
+        exporter = self.exporter()
+        return getattr(exporter, "_preferred_temporality", None), getattr(exporter, "_preferred_aggregation", None)
+
+    def renew(self) -> None:
+        """Use a new exporter from now on.
+
+        The old one is kept for a while: closing it, or its finaliser, may wait for a lock that a thread of the parent
+        process held, and a gRPC channel must not be closed by a forked child at all.
+        """
+        self._retired = [*self._retired[-_MOST_RETIRED:], self._exporter]
+        self._exporter = None
+
+    def close(self) -> None:
+        """Shut the exporter down, unless it was never needed again."""
+        if self._exporter is not None:
+            self._exporter.shutdown()
 
 
 class Hush(threading.local):
@@ -86,7 +124,7 @@ class Hush(threading.local):
 
     on: bool = False
 
-    def __call__(self, record: logging.LogRecord) -> bool:
+    def __call__(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - it is the thread that matters
         """Filter: whether ``record`` may pass."""
         return not self.on
 

@@ -17,14 +17,14 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-from otel_agent_instrumentation.core import contain
-from otel_agent_instrumentation.pipeline.otlp import hush, hush_logger
-from otel_agent_instrumentation.pipeline.outcome import DELIVERED, Outcome, PlainTarget, Verdict
+from ..core import contain
+from .otlp import OtlpTarget, hush, hush_logger
+from .outcome import DELIVERED, Outcome, PlainTarget, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_agent_instrumentation.pipeline.otlp import OtlpOptions, Signal
+    from .otlp import OtlpOptions, Signal
 
 _CLASSES: dict[str, Any] = {"traces": OTLPSpanExporter, "logs": OTLPLogExporter, "metrics": OTLPMetricExporter}
 _REJECTED = {"traces": "rejected_spans", "logs": "rejected_log_records", "metrics": "rejected_data_points"}
@@ -44,28 +44,26 @@ _RETRYABLE = frozenset(
 )
 
 
-class GrpcTarget:
-    """One signal's exporter; see `Target`."""
+class GrpcTarget(OtlpTarget):
+    """One signal's exporter over gRPC; ``rejected`` names the field of its answer that counts refused records."""
 
-    def __init__(self, build: Callable[[], Any], rejected: str, name: str = "otlp") -> None:
-        self.name = name
-        self._build = build
+    def __init__(self, build: Callable[[], Any], rejected: str) -> None:
+        super().__init__(build)
         self._rejected = rejected
-        self._exporter: Any = build()
-        self._retired: list[Any] = []
 
     def has_seams(self) -> bool:
         """Whether this version of the exporter has the private parts that an attempt needs."""
-        stub = getattr(self._exporter, "_client", None)
-        return all(hasattr(self._exporter, name) for name in _SEAMS) and hasattr(stub, "Export")
+        exporter = self.exporter()
+        stub = getattr(exporter, "_client", None)
+        return all(hasattr(exporter, name) for name in _SEAMS) and hasattr(stub, "Export")
 
     def plain(self) -> PlainTarget:
         """Return the exporter as one that retries by itself."""
-        return PlainTarget(self._exporter, self.name)
+        return PlainTarget(self.exporter(), self.name)
 
     def attempt(self, batch: Any, timeout: float) -> Outcome:
         """Make one call for ``batch``."""
-        exporter = self._exporter = self._exporter or self._build()
+        exporter = self.exporter()
         hush.on = True
         try:
             request = contain.call("pipeline.encode", exporter._translate_data, batch)  # noqa: SLF001 - see has_seams
@@ -78,21 +76,6 @@ class GrpcTarget:
             hush.on = False
         rejected = max(0, int(getattr(answer.partial_success, self._rejected)))
         return Outcome(Verdict.DELIVERED, rejected=rejected) if rejected else DELIVERED
-
-    def preferences(self) -> tuple[Any, Any]:
-        """Temporality and aggregation that the exporter of metrics read from the environment."""
-        exporter = self._exporter
-        return getattr(exporter, "_preferred_temporality", None), getattr(exporter, "_preferred_aggregation", None)
-
-    def renew(self) -> None:
-        """Use a new channel from now on; the old one is kept, as a channel must not be closed by a forked child."""
-        self._retired.append(self._exporter)
-        self._exporter = None
-
-    def close(self) -> None:
-        """Close the channel."""
-        if self._exporter is not None:
-            self._exporter.shutdown()
 
 
 def _failure(error: Any) -> Outcome:

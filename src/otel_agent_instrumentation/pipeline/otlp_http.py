@@ -3,7 +3,7 @@
 
 The SDK's exporter gets a session of ours and a timeout of next to nothing, which ends its retry loop after one request;
 the adapter replaces that timeout by the attempt's and keeps the outcome. Should a version of the exporter post again
-within an attempt, as 1.44 does after a connection error, the adapter answers without the network.
+within an attempt, as 1.44 does after a connection error, the session answers without the network.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,14 +28,12 @@ from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 from urllib3.util import Timeout
 
-from otel_agent_instrumentation.core import contain
-from otel_agent_instrumentation.pipeline.otlp import hush, hush_logger
-from otel_agent_instrumentation.pipeline.outcome import DELIVERED, FAULT, Outcome, Verdict
+from ..core import contain
+from .otlp import OtlpTarget, hush, hush_logger
+from .outcome import DELIVERED, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from otel_agent_instrumentation.pipeline.otlp import OtlpOptions, Signal
+    from .otlp import OtlpOptions, Signal
 
 _CLASSES: dict[str, Any] = {"traces": OTLPSpanExporter, "logs": OTLPLogExporter, "metrics": OTLPMetricExporter}
 _REJECTED: dict[str, tuple[Any, str]] = {
@@ -50,13 +49,22 @@ _RETRYABLE = frozenset({429, 502, 503, 504})
 # A gateway may have passed the request on before it gave up.
 _AMBIGUOUS = frozenset({502, 504})
 _TOO_LARGE = 413
+_LOST = Outcome(Verdict.RETRY, "connection_lost", maybe_delivered=True)
+# The first that fits: some are subclasses of `requests`' ConnectionError, and ConnectTimeout is also a Timeout.
+_FAILURES: tuple[tuple[type[BaseException], Outcome], ...] = (
+    (requests.exceptions.SSLError, Outcome(Verdict.RETRY, "tls")),
+    (requests.exceptions.ProxyError, Outcome(Verdict.RETRY, "proxy")),
+    (requests.exceptions.ConnectTimeout, Outcome(Verdict.RETRY, "timeout")),
+    (requests.exceptions.Timeout, Outcome(Verdict.RETRY, "timeout", maybe_delivered=True)),
+)
 
 
 class _Trial(threading.local):
     """The attempt under way on a thread."""
 
     deadline: float = 0.0
-    begun: bool = False
+    asked: bool = False
+    within: bool = False
     outcome: Outcome | None = None
 
 
@@ -71,38 +79,72 @@ class _Watch(BaseAdapter):
         self._inner = inner
         self._signal = signal
 
-    def send(
+    def send(  # noqa: PLR0913, PLR0917 - the base's signature
         self,
         request: Any,
-        stream: bool = False,  # noqa: FBT001, FBT002, ARG002 - the base's signature
+        stream: bool = False,  # noqa: FBT001, FBT002, ARG002 - see above
         timeout: Any = None,  # noqa: ARG002 - see above
         verify: Any = True,  # noqa: FBT002 - see above
         cert: Any = None,
         proxies: Any = None,
     ) -> requests.Response:
-        if _trial.begun:
-            return _response(request, 400, b"")
-        _trial.begun = True
-        left = max(0.001, _trial.deadline - time.monotonic())
-        try:
+        again = False
+        while True:
             # A total: `requests` on its own would give connecting and the first byte that much each.
-            answer = self._inner.send(request, True, Timeout(total=left), verify, cert, proxies)  # noqa: FBT003
-        except (requests.RequestException, OSError) as error:
-            _trial.outcome = _failure(error)
-            raise
-        body = _read(answer)
-        _trial.outcome = _verdict(answer, body, self._signal)
-        return _response(request, answer.status_code, body)
+            total: Any = Timeout(total=max(0.001, _trial.deadline - time.monotonic()))
+            try:
+                answer = self._inner.send(request, True, total, verify, cert, proxies)  # noqa: FBT003 - by position
+            except (requests.RequestException, OSError) as error:
+                _trial.outcome = _failure(error)
+                if _trial.outcome != _LOST or again:
+                    raise
+                # Most often the backend closed an idle connection at this very moment: once more, on a new one.
+                again = True
+                continue
+            body = _read(answer)
+            outcome = _verdict(answer, body, self._signal)
+            _trial.outcome = replace(outcome, maybe_delivered=True) if again else outcome
+            return _response(request, answer.status_code, body)
 
     def close(self) -> None:
+        # At exit urllib3's finalisers have run already when we send the last request: its pools close nothing any more.
+        pools: Any = getattr(getattr(self._inner, "poolmanager", None), "pools", {})
+        for key in pools.keys():  # noqa: SIM118 - urllib3's container refuses to be iterated, for fear of threads
+            pool: Any = pools.get(key)
+            if pool is not None:
+                pool.close()
         self._inner.close()
+
+
+def _watch_calls(session: requests.Session) -> None:
+    """Let one call of the exporter through in an attempt, and the calls that the session makes of itself within."""
+    original = session.request
+
+    def request(*args: Any, **kwargs: Any) -> requests.Response:
+        if _trial.within:
+            # A credential provider's session asks again with a new token.
+            return original(*args, **kwargs)
+        if _trial.asked:
+            return _response(None, 400, b"")
+        _trial.asked = _trial.within = True
+        try:
+            return original(*args, **kwargs)
+        except ValueError:
+            # Also what `requests` raises for a URL or a header that cannot be sent.
+            _trial.outcome = _trial.outcome or Outcome(Verdict.REFUSED, "bad_request")
+            raise
+        finally:
+            _trial.within = False
+
+    vars(session)["request"] = request
 
 
 def _response(request: Any, status: int, body: bytes) -> requests.Response:
     response = requests.Response()
     response.status_code = status
-    response.request = request
-    response.url = request.url
+    if request is not None:
+        response.request = request
+        response.url = request.url
     response.raw = io.BytesIO(body)
     return response
 
@@ -163,14 +205,9 @@ def _retry_after(answer: requests.Response) -> float | None:
 
 
 def _failure(error: BaseException) -> Outcome:
-    if isinstance(error, requests.exceptions.SSLError):
-        return Outcome(Verdict.RETRY, "tls")
-    if isinstance(error, requests.exceptions.ProxyError):
-        return Outcome(Verdict.RETRY, "proxy")
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return Outcome(Verdict.RETRY, "timeout")
-    if isinstance(error, requests.exceptions.Timeout):
-        return Outcome(Verdict.RETRY, "timeout", maybe_delivered=True)
+    for kind, outcome in _FAILURES:
+        if isinstance(error, kind):
+            return outcome
     if isinstance(error, requests.exceptions.ConnectionError):
         # `requests` wraps what urllib3 found: MaxRetryError(reason) around the cause.
         cause = getattr(error.args[0], "reason", error.args[0]) if error.args else None
@@ -178,24 +215,18 @@ def _failure(error: BaseException) -> Outcome:
             return Outcome(Verdict.RETRY, "dns")
         if isinstance(cause, NewConnectionError):
             return Outcome(Verdict.RETRY, "unreachable")
-        return Outcome(Verdict.RETRY, "connection_lost", maybe_delivered=True)
+        return _LOST
     # A URL or header that cannot be sent, a missing CA file: the same next time.
     return Outcome(Verdict.REFUSED, "bad_request")
 
 
-class HttpTarget:
-    """One signal's exporter. ``build`` makes it anew after a fork, when its connections are another process's."""
-
-    def __init__(self, build: Callable[[], Any], name: str = "otlp") -> None:
-        self.name = name
-        self._build = build
-        self._exporter: Any = build()
-        self._retired: list[Any] = []
+class HttpTarget(OtlpTarget):
+    """One signal's exporter over HTTP."""
 
     def attempt(self, batch: Any, timeout: float) -> Outcome:
         """Make one request for ``batch``; see `Target`."""
-        exporter = self._exporter = self._exporter or self._build()
-        _trial.deadline, _trial.begun, _trial.outcome = time.monotonic() + timeout, False, None
+        exporter = self.exporter()
+        _trial.deadline, _trial.asked, _trial.outcome = time.monotonic() + timeout, False, None
         hush.on = True
         try:
             contain.call("pipeline.otlp", exporter.export, batch)
@@ -203,27 +234,11 @@ class HttpTarget:
             hush.on = False
         if _trial.outcome is not None:
             return _trial.outcome
+        if _trial.asked:
+            # The session raised before it came to our adapter: a credential provider that cannot get its token.
+            return Outcome(Verdict.RETRY, "session")
         # Nothing left: it could not be encoded, or is larger than the exporter's own limit.
-        return FAULT if _trial.begun else Outcome(Verdict.SPLIT, "unserialisable")
-
-    def preferences(self) -> tuple[Any, Any]:
-        """Temporality and aggregation that the exporter of metrics read from the environment."""
-        return _preferences(self._exporter)
-
-    def renew(self) -> None:
-        """Use a new session from now on; the old one is kept, as closing it may wait for a lock held elsewhere."""
-        self._retired.append(self._exporter)
-        self._exporter = None
-
-    def close(self) -> None:
-        """Close the session."""
-        if self._exporter is not None:
-            self._exporter.shutdown()
-
-
-def _preferences(exporter: Any) -> tuple[Any, Any]:
-    # Private, but what the SDK's own metric readers read from every exporter.
-    return getattr(exporter, "_preferred_temporality", None), getattr(exporter, "_preferred_aggregation", None)
+        return Outcome(Verdict.SPLIT, "unserialisable")
 
 
 def make_target(signal: Signal, options: OtlpOptions) -> HttpTarget:
@@ -239,14 +254,15 @@ def make_target(signal: Signal, options: OtlpOptions) -> HttpTarget:
         session = options.session() if options.session else requests.Session()
         for prefix in ("https://", "http://"):
             session.mount(prefix, _Watch(session.get_adapter(prefix), signal))
+        _watch_calls(session)
         headers = dict(options.headers) if options.headers else None
-        return _CLASSES[signal](
+        exporter = _CLASSES[signal](
             endpoint=options.endpoints.get(signal), headers=headers, timeout=_NO_TIME, session=session
         )
+        _check_endpoint(signal, getattr(exporter, "_endpoint", None))
+        return exporter
 
-    target = HttpTarget(build)
-    _check_endpoint(signal, getattr(target._exporter, "_endpoint", None))  # noqa: SLF001 - one class in two functions
-    return target
+    return HttpTarget(build)
 
 
 def _check_endpoint(signal: str, endpoint: Any) -> None:

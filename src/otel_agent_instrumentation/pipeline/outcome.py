@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from otel_agent_instrumentation.core import contain
+from ..core import contain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Outcome:
 
     ``reason`` is a word of a small vocabulary (it becomes a metric label). ``retry_after`` is what the backend asked
     for, in seconds. ``rejected`` counts records of an accepted batch that the backend turned down (OTLP partial
-    success). ``maybe_delivered``: the request left and no answer came, so a retry may deliver it twice.
+    success). ``maybe_delivered``: a request left and no answer came, so sending again may deliver twice (or has).
     """
 
     verdict: Verdict
@@ -52,6 +52,8 @@ class Target(Protocol[T_contra]):
     """One backend as a queue sees it. Used by one thread at a time."""
 
     name: str
+    renewable: bool
+    """Whether `renew` makes it safe to begin an attempt while an older one hangs in another thread."""
 
     def attempt(self, batch: Sequence[T_contra], timeout: float) -> Outcome:
         """Try once to deliver ``batch`` within about ``timeout`` seconds."""
@@ -68,6 +70,8 @@ class Target(Protocol[T_contra]):
 
 class PlainTarget:
     """An SDK exporter behind the interface of a target: it retries by itself, so its failures are final."""
+
+    renewable = False
 
     def __init__(self, exporter: Any, name: str | None = None) -> None:
         self.name = name or type(exporter).__name__

@@ -8,25 +8,25 @@ another. An SDK exporter is taken as it is; one with ``attempt`` (see `otlp`) ge
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
-from otel_agent_instrumentation.core.contain import Contained
-from otel_agent_instrumentation.pipeline import sizes
-from otel_agent_instrumentation.pipeline.batch import Lane
-from otel_agent_instrumentation.pipeline.duty import delivering
-from otel_agent_instrumentation.pipeline.outcome import as_target
-from otel_agent_instrumentation.pipeline.queue import Limits
+from ..core.contain import Contained
+from . import sizes
+from .batch import Lane
+from .duty import delivering
+from .outcome import as_target
+from .queue import Limits
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
-    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_agent_instrumentation.pipeline.accounts import Accounts
+    from .accounts import Accounts
 
 _SPAN = Contained("pipeline.on_end")
 _LOG = Contained("pipeline.on_emit")
@@ -46,8 +46,7 @@ class AgentSpanProcessor(SpanProcessor):
         """The books of this exporter's queue."""
         return self.lane.queue.accounts
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing: a span counts when it ends."""
+    # No `on_start` of its own: a processor that has one makes the guard look at every span as it starts.
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue ``span`` if it is sampled. Never raises, never waits."""
@@ -86,7 +85,9 @@ class AgentLogProcessor(LogRecordProcessor):
             record.context = _NO_CONTEXT
             if getattr(record, "exception", None) is not None:
                 record.exception = None
-            readable = ReadableLogRecord(record, log_record.resource or _NO_RESOURCE, log_record.instrumentation_scope, log_record.limits)
+            readable = ReadableLogRecord(
+                record, log_record.resource or _NO_RESOURCE, log_record.instrumentation_scope, log_record.limits
+            )
             self.lane.put(readable, sizes.of_log(log_record))
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -103,6 +104,6 @@ def _twin(record: Any) -> Any:
     fields = getattr(record, "__dict__", None)
     if fields is None:
         return copy.copy(record)
-    twin = object.__new__(type(record))
+    twin: Any = object.__new__(cast("type[object]", type(record)))
     twin.__dict__.update(fields)
     return twin

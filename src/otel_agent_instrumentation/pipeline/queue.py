@@ -2,7 +2,7 @@
 """A queue bounded in bytes and in number that never blocks who fills it, not even in a finaliser or signal handler.
 
 Filling it takes no lock: `deque.append` is one step of the interpreter, and so is the addition to the byte count (on a
-build without the GIL the count may drift; each `take` sets it right). Whoever finds the queue over its bound throws
+build without the GIL the count may drift; `recount` sets it right). Whoever finds the queue over its bound throws
 the oldest away if the lock is free, and otherwise leaves that to whoever holds it. All other moves happen under the
 lock of the accounts, so that a snapshot never sees a record twice or not at all.
 """
@@ -13,8 +13,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from otel_agent_instrumentation.pipeline.accounts import Accounts
-from otel_agent_instrumentation.pipeline.outcome import Outcome, Verdict
+from .accounts import Accounts
+from .outcome import Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,10 +128,13 @@ class BoundedQueue(Generic[T]):
                 taken += size
             self._flying += len(entries)
             self._flying_bytes += taken
-            # See the module's docstring: makes up for lost additions, if there were any.
+            return Batch(entries, self._epoch) if entries else None
+
+    def recount(self) -> None:
+        """Weigh anew what waits: makes up for additions that were lost on a build without the GIL."""
+        with self.accounts.lock:
             self._bytes = sum(size for _, size in self._items.copy()) + self._flying_bytes
             self._trim_locked()
-            return Batch(entries, self._epoch) if entries else None
 
     def settle(self, batch: Batch[T], outcome: Outcome) -> None:
         """Book ``batch`` as delivered or dropped, also if it was given up as unknown before."""
@@ -140,6 +143,8 @@ class BoundedQueue(Generic[T]):
             self._land(batch)
             if outcome.verdict is Verdict.DELIVERED:
                 rejected = min(outcome.rejected, count)
+                if outcome.maybe_delivered:
+                    self.accounts.resent += count
                 self.accounts.exported += count - rejected
                 if rejected:
                     self.accounts.dropped["rejected"] += rejected

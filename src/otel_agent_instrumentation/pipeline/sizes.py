@@ -8,13 +8,15 @@ rounded up. An estimate that is a few per cent off still bounds the queue; an ex
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
 
-SPAN_COST = 2_000
+SPAN_COST = 2_500
 LOG_COST = 2_000
 EVENT_COST = 800
 _VALUE_COST = 80
@@ -48,9 +50,9 @@ def _of_attributes(attributes: Any) -> int:
         return 0
     # BoundedAttributes is a mapping in Python: iterating it costs four times its inner dict.
     values = getattr(attributes, "_dict", attributes)
-    size = 0
+    size = _VALUE_COST * len(values)
     for value in values.values():
-        kind = type(value)
+        kind = value.__class__
         if kind is str:
             length = len(value)
             size += length if length < _LONG_TEXT else value.__sizeof__()
@@ -70,11 +72,13 @@ def of_value(value: Any) -> int:
         if isinstance(node, str | bytes):
             size += node.__sizeof__()
         elif isinstance(node, Mapping):
-            todo.extend(node.values())
-            size += _VALUE_COST * (len(node) + 1)
+            inner = cast("Mapping[Any, Any]", node)
+            todo.extend(inner.values())
+            size += _VALUE_COST * (len(inner) + 1)
         elif isinstance(node, list | tuple | set | frozenset):
-            todo.extend(node)
-            size += 8 * (len(node) + 1)
+            items = cast("Collection[Any]", node)
+            todo.extend(items)
+            size += 8 * (len(items) + 1)
         else:
             size += 32
     return size

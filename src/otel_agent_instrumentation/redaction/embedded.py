@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from otel_agent_instrumentation.redaction.formats import REDACTED
+from .formats import REDACTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_agent_instrumentation.redaction.keys import Decision
+    from .keys import Decision
 
 _LONGEST_KEY = 80
 _STRUCTURE = re.compile(r"[\"'\[\]{}]")
@@ -80,7 +80,7 @@ def _redact_fields(text: str, quote: str, judge: Callable[[str], Decision]) -> s
 def _mask_value(text: str, start: int, quote: str, decision: Decision) -> tuple[int, int, str]:
     """Return where the value that begins at ``start`` stands and what replaces it.
 
-    ``quote`` is the quotation mark of the field's name with its escapes: ``"``, ``\\"``, ``\\\\\\"``, ...
+    ``quote`` is the quotation mark of the field's name with the backslashes before it.
     """
     opened = text[start : start + len(quote)]
     if opened[:-1] == quote[:-1] and opened[-1:] in {'"', "'"}:

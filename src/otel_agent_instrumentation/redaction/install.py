@@ -6,21 +6,23 @@ private seams: ``_active_span_processor``, ``_multi_log_record_processor``, ``_m
 that is missing costs one warning and shows in the self-check; nothing raises.
 """
 
+# pyright: reportPrivateUsage=false
+# ruff: noqa: SLF001
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import wrapt
 from opentelemetry.sdk._logs._internal import SynchronousMultiLogRecordProcessor
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 
-from otel_agent_instrumentation.core import contain
-from otel_agent_instrumentation.redaction.guard import LogGuard, SpanGuard
+from ..core import contain
+from .processors import LogGuard, SpanGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from otel_agent_instrumentation.redaction.policy import Policy
+    from .policy import Policy
 
 _INSTALL: Final = contain.Contained("redaction.install")
 _UNINSTALL: Final = contain.Contained("redaction.uninstall")
@@ -35,7 +37,7 @@ _PROVIDERS: Final = (
     ("opentelemetry.sdk.metrics._internal", "MeterProvider"),
 )
 _REPLACED: Final = "_otel_agent_replaced"
-_wrapped: dict[type, tuple[Any, Any]] = {}
+_wrapped: dict[Any, tuple[Any, Any]] = {}
 """Provider class to its original ``__init__`` and ours."""
 
 
@@ -47,9 +49,9 @@ def install(provider: Any, policy: Policy | None = None) -> bool:
     """
     with _INSTALL:
         if hasattr(provider, SPANS):
-            return _install_processor(provider, SPANS, SpanGuard(policy), _tracers(provider))
+            return _install_processor(provider, SPANS, SpanGuard(policy), tracers(provider))
         if hasattr(provider, LOGS):
-            return _install_processor(provider, LOGS, LogGuard(policy), _loggers(provider))
+            return _install_processor(provider, LOGS, LogGuard(policy), loggers(provider))
         if hasattr(provider, METRICS):
             return _install_metrics(provider, policy)
         if _is_sdk_provider(provider):
@@ -66,9 +68,9 @@ def uninstall(provider: Any) -> None:
     """Take the guard out of ``provider`` again: the object that stood there before stands there after."""
     with _UNINSTALL:
         if hasattr(provider, SPANS):
-            _uninstall_processor(provider, SPANS, SynchronousMultiSpanProcessor, _tracers(provider))
+            _uninstall_processor(provider, SPANS, SynchronousMultiSpanProcessor, tracers(provider))
         elif hasattr(provider, LOGS):
-            _uninstall_processor(provider, LOGS, SynchronousMultiLogRecordProcessor, _loggers(provider))
+            _uninstall_processor(provider, LOGS, SynchronousMultiLogRecordProcessor, loggers(provider))
         elif hasattr(provider, METRICS):
             consumer = getattr(provider, METRICS)
             if "collect" in vars(consumer):
@@ -80,7 +82,7 @@ def guard_new_providers(policy: Policy | None = None) -> None:
     """Install the guard in every provider that is made from now on, whoever makes it. Twice is once."""
     with _INSTALL:
         for module_name, class_name in _PROVIDERS:
-            _, _, cls = wrapt.resolve_path(module_name, class_name)
+            cls: Any = wrapt.resolve_path(module_name, class_name)[2]
             if cls not in _wrapped:
                 _wrap_init(cls, policy)
 
@@ -90,18 +92,18 @@ def stop_guarding_new_providers() -> None:
     with _UNINSTALL:
         for cls, (original, ours) in list(_wrapped.items()):
             # Where someone wrapped the class after us, ours stays below theirs and does nothing.
-            if vars(cls).get("__init__") is ours:
+            if cast("dict[str, Any]", vars(cls)).get("__init__") is ours:
                 cls.__init__ = original
             del _wrapped[cls]
 
 
-def _wrap_init(cls: type, policy: Policy | None) -> None:
+def _wrap_init(cls: Any, policy: Policy | None) -> None:
     def init(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
         wrapped(*args, **kwargs)
         if cls in _wrapped:
             install(instance, policy)
 
-    original = vars(cls)["__init__"]
+    original: Any = cast("dict[str, Any]", vars(cls))["__init__"]
     ours = wrapt.FunctionWrapper(original, init)
     cls.__init__ = ours
     _wrapped[cls] = (original, ours)
@@ -112,11 +114,13 @@ def _is_sdk_provider(provider: Any) -> bool:
     return any(cls.__name__ in names and cls.__module__.startswith("opentelemetry.sdk") for cls in type(provider).mro())
 
 
-def _tracers(provider: Any) -> Iterable[Any]:
+def tracers(provider: Any) -> Iterable[Any]:
+    """Return the tracers of ``provider``, each of which holds its processor."""
     return list(getattr(provider, "_tracers", {}).values())
 
 
-def _loggers(provider: Any) -> Iterable[Any]:
+def loggers(provider: Any) -> Iterable[Any]:
+    """Return the loggers of ``provider``, each of which holds its processor."""
     return [*getattr(provider, "_logger_cache", {}).values(), *list(getattr(provider, "_active_loggers", ()))]
 
 
@@ -165,7 +169,7 @@ def _point_at(processor: Any, seam: str, captured: Iterable[Any]) -> None:
 
 
 def _install_metrics(provider: Any, policy: Policy | None) -> bool:
-    from otel_agent_instrumentation.redaction.metrics import MetricsGuard  # noqa: PLC0415 - imports the metrics SDK
+    from .metrics import MetricsGuard
 
     consumer = getattr(provider, METRICS)
     if not isinstance(consumer.collect, MetricsGuard):

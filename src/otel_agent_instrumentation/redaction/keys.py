@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Key rules: does the name of a field say that its value is a secret?
 
-A name is judged by its last dotted segment, after camelCase, kebab-case and snake_case were made one, and
+A name is judged by its last dotted segments, after camelCase, kebab-case and snake_case were made one, and
 anchored at the end: ``aws.secretAccessKey`` is a secret, ``gen_ai.usage.input_tokens``, ``token_count`` and
 ``secret_name`` are not. The sources are the header and assignment rows of the project's table of secret formats.
 """
@@ -80,7 +80,8 @@ def judge(key: str) -> Decision:
     for part in _PARTS:
         if bare.endswith(part) and bare != part:
             bare = bare[: -len(part)].rstrip(_TRAILING)
-    last = bare.rpartition(".")[2]
+    # Two segments, as `api.key` is an API key; the patterns are anchored at the end.
+    last = "_".join(bare.split(".")[-2:])
     name = _SEPARATORS.sub("_", _CAMEL.sub("_", last).lower()).strip("_")
     if _SECRET.search(name) or _RUN_TOGETHER.search(name):
         return SECRET

@@ -7,11 +7,11 @@ import logging
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from otel_agent_instrumentation.core.contain import Contained
-from otel_agent_instrumentation.redaction.policy import ERROR, default_policy
+from ..core.contain import Contained
+from .policy import ERROR, default_policy
 
 if TYPE_CHECKING:
-    from otel_agent_instrumentation.redaction.policy import Policy
+    from .policy import Policy
 
 _FILTER = Contained("redaction.logs")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

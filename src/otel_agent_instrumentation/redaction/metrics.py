@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opentelemetry.sdk.metrics.export import Histogram, MetricExporter, MetricExportResult, MetricsData, Sum
 
-from otel_agent_instrumentation.core.contain import Contained
-from otel_agent_instrumentation.redaction import parts
-from otel_agent_instrumentation.redaction.parts import redact_resource
-from otel_agent_instrumentation.redaction.policy import default_policy
+from ..core.contain import Contained
+from . import parts
+from .parts import redact_resource
+from .policy import default_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from opentelemetry.sdk.metrics.export import Metric, MetricReader, ResourceMetrics, ScopeMetrics
 
-    from otel_agent_instrumentation.redaction.policy import Policy
+    from .policy import Policy
 
 __all__ = ["MetricsGuard", "RedactingMetricExporter", "redact_metrics_data", "redact_resource"]
 
@@ -62,10 +62,11 @@ class RedactingMetricExporter(MetricExporter):
 
     def __init__(self, exporter: MetricExporter, policy: Policy | None = None) -> None:
         super().__init__(
-            preferred_temporality=exporter._preferred_temporality,
-            preferred_aggregation=exporter._preferred_aggregation,
+            # Where the SDK's reader looks for them as well.
+            preferred_temporality=getattr(exporter, "_preferred_temporality", None),
+            preferred_aggregation=getattr(exporter, "_preferred_aggregation", None),
         )
-        self._exporter = exporter
+        self._exporter: Any = exporter  # its signatures are untyped in the SDK
         self._policy = policy or default_policy()
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
@@ -135,7 +136,8 @@ def _merged(points: Sequence[Any], data: Any) -> list[Any]:
     """Join the points whose labels redaction made equal: a receiver refuses two series of one name."""
     series: dict[Any, Any] = {}
     for point in points:
-        key = repr(sorted((point.attributes or {}).items(), key=lambda item: item[0]))
+        labels = cast("dict[str, Any]", point.attributes or {})
+        key = tuple((name, repr(labels[name])) for name in sorted(labels))
         series[key] = _joined(series[key], point, data) if key in series else point
     return list(series.values())
 

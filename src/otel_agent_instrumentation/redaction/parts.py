@@ -7,19 +7,19 @@ SDK's public constructors only: a private field that a later SDK renames must no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event
+from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, TraceState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from otel_agent_instrumentation.redaction.policy import Policy
+    from .policy import Policy
 
 _T = TypeVar("_T")
 
@@ -52,7 +52,7 @@ def snapshot(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     if not attributes:
         return {}
     try:
-        return attributes.copy()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - BoundedAttributes has it, and a proxy of it
+        return attributes.copy()  # pyright: ignore - BoundedAttributes has it, and a proxy of it
     except AttributeError:
         return dict(attributes)
 
@@ -65,6 +65,14 @@ def rebound(old: Mapping[str, Any] | None, new: Mapping[str, Any], *, dropped: i
     made.dropped = getattr(old, "dropped", dropped)
     made.maxlen = getattr(old, "maxlen", None)
     made.max_value_len = getattr(old, "max_value_len", None)
+    return made
+
+
+def bounded(items: Sequence[Any], dropped: int) -> Any:
+    """Return ``items`` as the SDK's list, which carries the count of dropped ones."""
+    untyped: Any = BoundedList
+    made = untyped.from_seq(None, items)
+    made.dropped = dropped
     return made
 
 
@@ -84,9 +92,7 @@ def redact_scope(scope: InstrumentationScope | None, policy: Policy) -> Instrume
         return None
     attributes = snapshot(scope.attributes)
     clean = policy.attributes(attributes)
-    name, version, schema_url = (
-        optional_text(text, policy) for text in (scope.name, scope.version, scope.schema_url)
-    )
+    name, version, schema_url = (optional_text(text, policy) for text in (scope.name, scope.version, scope.schema_url))
     if clean is attributes and name is scope.name and version is scope.version and schema_url is scope.schema_url:
         return scope
     return InstrumentationScope(name or "", version, schema_url, dict(clean))

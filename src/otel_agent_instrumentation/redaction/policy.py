@@ -8,22 +8,23 @@ in a rule replaces the value by ``REDACTED:error``, is counted, and never raises
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import re
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from otel_agent_instrumentation.core.contain import Contained
-from otel_agent_instrumentation.redaction import keys
-from otel_agent_instrumentation.redaction.embedded import redact_fields
-from otel_agent_instrumentation.redaction.formats import REDACTED, scan as builtin_scan
+from ..core.contain import Contained
+from . import keys
+from .embedded import redact_fields
+from .formats import REDACTED
+from .formats import scan as builtin_scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otel_agent_instrumentation.redaction.keys import Decision
+    from .keys import Decision
 
 ERROR: Final = "REDACTED:error"
 """Stands for a value that a rule failed on."""
@@ -38,7 +39,7 @@ _CLEAN_LONGEST = 1 << 16
 _SCALARS: Final = frozenset(
     {
         *(int, float, bool, type(None), complex),
-        *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID),
+        *(dt.date, dt.datetime, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID),
     }
 )
 _NUMBERS: Final = (int, float, decimal.Decimal)
@@ -86,6 +87,8 @@ class Policy:
                 once, redacted = redacted, self._rules(redacted)
                 if redacted == once:
                     break
+            else:
+                redacted = ERROR
             self._remember(redacted)
             self._counts["value"] += 1
             return redacted
@@ -164,8 +167,8 @@ class Policy:
         """Return what stands for ``value`` under a secret key: nothing is hidden where there is nothing to hide."""
         if value is None or isinstance(value, bool) or (decision.keep_numbers and isinstance(value, _NUMBERS)):
             return value
-        if isinstance(value, (str, bytes, list, tuple, dict)) and not value:
-            return value
+        if isinstance(value, (str, bytes, list, tuple, dict)) and len(cast("Any", value)) == 0:
+            return cast("Any", value)
         if isinstance(value, str) and _MASKED.match(value):
             return value
         self._counts["key"] += 1
@@ -180,8 +183,8 @@ class Policy:
             if decision is None:
                 decision = self._decide(key if type(key) is str else str(key))
             if decision is keys.PLAIN:
-                kind = type(value)
-                if (value in clean if kind is str else kind in _SCALARS):
+                kind = type(value)  # pyright: ignore[reportUnknownVariableType]
+                if value in clean if kind is str else kind in _SCALARS:
                     continue
                 redacted = self._walk(value, depth + 1)
             else:
@@ -196,8 +199,8 @@ class Policy:
             changed[key] = redacted
         return mapping if changed is None else changed
 
-    def _walk(self, value: Any, depth: int) -> Any:
-        kind = type(value)
+    def _walk(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one a type
+        kind = type(value)  # pyright: ignore[reportUnknownVariableType]
         if kind is str:
             return value if value in self._clean else self.text(value)
         if kind in _SCALARS:
@@ -250,7 +253,7 @@ def _keep(cache: dict[str, Decision], key: str, decision: Decision) -> None:
 
 def _plain(value: Any) -> Any:
     """Return ``value`` as plain data: a dataclass as a mapping, a set as a list, the unknown as its text."""
-    import msgspec  # noqa: PLC0415 - off the hot path
+    import msgspec
 
     try:
         return msgspec.to_builtins(value, builtin_types=(bytes, bytearray), str_keys=False)

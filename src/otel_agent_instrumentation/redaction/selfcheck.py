@@ -5,6 +5,8 @@ A canary in every place of a span, log record or metric goes through the very ob
 through, without reaching a processor; then the provider's references are checked to lead to that object.
 """
 
+# pyright: reportPrivateUsage=false
+# ruff: noqa: SLF001
 from __future__ import annotations
 
 from typing import Any, Final
@@ -15,9 +17,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
-from otel_agent_instrumentation.core import contain
-from otel_agent_instrumentation.redaction import install
-from otel_agent_instrumentation.redaction.guard import LogGuard, SpanGuard
+from ..core import contain
+from . import install
+from .processors import LogGuard, SpanGuard
 
 _CHECK: Final = contain.Contained("redaction.self_check")
 # In two pieces, so that a scan of this file finds no key; the second stands under a secret's name.
@@ -40,7 +42,7 @@ def self_check(provider: Any) -> bool:
         _unsafe.add(name)
         contain.warn_once(
             f"redaction.self_check.{name}",
-            "otel-agent: the redaction guard of %s is not in place, so content capture is off. See `otel-agent doctor`.",
+            "otel-agent: the redaction guard of %s is not in place: content capture is off. See `otel-agent doctor`.",
             name,
         )
     return safe
@@ -64,11 +66,11 @@ def reset() -> None:
 def _is_safe(provider: Any) -> bool:
     if hasattr(provider, install.SPANS):
         guard = getattr(provider, install.SPANS)
-        captured = [tracer.span_processor for tracer in install._tracers(provider)]
+        captured = [tracer.span_processor for tracer in install.tracers(provider)]
         return isinstance(guard, SpanGuard) and all(it is guard for it in captured) and _span_is_redacted(guard)
     if hasattr(provider, install.LOGS):
         guard = getattr(provider, install.LOGS)
-        captured = [getattr(logger, install.LOGS, None) for logger in install._loggers(provider)]
+        captured = [getattr(logger, install.LOGS, None) for logger in install.loggers(provider)]
         return isinstance(guard, LogGuard) and all(it is guard for it in captured) and _record_is_redacted(guard)
     if hasattr(provider, install.METRICS):
         return _metrics_are_redacted(getattr(provider, install.METRICS))
@@ -120,7 +122,7 @@ def _record_is_redacted(guard: LogGuard) -> bool:
 
 
 def _metrics_are_redacted(consumer: Any) -> bool:
-    from otel_agent_instrumentation.redaction.metrics import MetricsGuard, redact_resource  # noqa: PLC0415
+    from .metrics import MetricsGuard, redact_resource
 
     guard = consumer.collect
     if not isinstance(guard, MetricsGuard):

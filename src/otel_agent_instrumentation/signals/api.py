@@ -181,7 +181,10 @@ def _short(value: object) -> Any:
 
 
 def _stamp(
-    user: str | None, session: str | None, tags: Sequence[str] | Mapping[str, str], metadata: Mapping[str, object] | None
+    user: str | None,
+    session: str | None,
+    tags: Sequence[str] | Mapping[str, str],
+    metadata: Mapping[str, object] | None,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if user is not None:

@@ -5,22 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from .. import semconv
 from ..core.settings import current as settings
 
 if TYPE_CHECKING:
     from ..core.runs import Run
-    from ..core.spec import Call, Content, Response, Usage
-
-_PARTS = (
-    (semconv.INPUT_MESSAGES, "input"),
-    (semconv.OUTPUT_MESSAGES, "output"),
-    (semconv.SYSTEM_INSTRUCTIONS, "system"),
-    (semconv.TOOL_DEFINITIONS, "tools"),
-)
-_encode = msgspec.json.Encoder(enc_hook=repr).encode
+    from ..core.spec import Call, Response, Usage
 
 
 def of_run(run: Run, cycle: int) -> dict[str, Any]:
@@ -58,13 +48,18 @@ def at_start(call: Call) -> dict[str, Any]:
 def at_end(call: Call, cache_write: tuple[str, ...]) -> dict[str, Any]:
     """What is known when the call has ended. ``cache_write``: the flavours' names for cache-writing tokens."""
     found: dict[str, Any] = {}
+    add_end(found, call, cache_write)
+    return found
+
+
+def add_end(found: dict[str, Any], call: Call, cache_write: tuple[str, ...]) -> None:
+    """Put what is known at the end into ``found``, in place: a fault half way keeps the facts before it."""
     if call.response is not None:
         _response(call.response, found, cache_write)
     if call.error_type is not None:
         found[semconv.ERROR_TYPE] = call.error_type
-        status = getattr(call.error, "status_code", None)
-        if type(status) is int:
-            found[semconv.HTTP_STATUS] = status
+        if type(call.status_code) is int:
+            found[semconv.HTTP_STATUS] = call.status_code
     if call.request.stream:
         if call.first_chunk is not None:
             found[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = call.first_chunk
@@ -73,7 +68,6 @@ def at_end(call: Call, cache_write: tuple[str, ...]) -> dict[str, Any]:
         found[semconv.STREAM_END] = call.stream_end
     if call.retries:
         found[semconv.RETRY_COUNT] = call.retries
-    return found
 
 
 def _response(response: Response, found: dict[str, Any], cache_write: tuple[str, ...]) -> None:
@@ -109,42 +103,3 @@ def _usage(usage: Usage, found: dict[str, Any], cache_write: tuple[str, ...]) ->
             found[name] = usage.cache_write
     if usage.reasoning is not None:
         found[semconv.USAGE_REASONING] = usage.reasoning
-
-
-def of_content(content: Content, limit: int) -> dict[str, str]:
-    """Messages, instructions and tool definitions as JSON strings of at most ``limit`` bytes that stay valid JSON."""
-    return {name: bounded_json(getattr(content, part), limit) for name, part in _PARTS if getattr(content, part)}
-
-
-def bounded_json(value: list[dict[str, Any]], limit: int) -> str:
-    """``value`` as JSON within ``limit`` bytes: long strings are cut first, then elements from the middle."""
-    encoded = _json(value)
-    if len(encoded) <= limit:
-        return encoded.decode()
-    for most in (2048, 256, 32):
-        cut = [_cut(item, most) for item in value]
-        encoded = _json(cut)
-        if len(encoded) <= limit:
-            return encoded.decode()
-    kept = [_cut(item, 32) for item in (value if len(value) < 3 else (value[0], value[-1]))]  # noqa: PLR2004 - the ends
-    kept.insert(1, {"role": "system", "parts": [], "agent.truncated": len(value)})
-    encoded = _json(kept)
-    return encoded.decode() if len(encoded) <= limit else _json([{"agent.truncated": len(value)}]).decode()
-
-
-def _json(value: Any) -> bytes:
-    try:
-        return _encode(value)
-    except UnicodeEncodeError:  # a lone surrogate: models do stream them
-        return _encode(_cut(value, 1 << 30))
-
-
-def _cut(value: Any, most: int) -> Any:
-    if isinstance(value, str):
-        told = value if value.isascii() else value.encode("utf-8", "replace").decode()
-        return told if len(told) <= most else f"{told[:most]}…[{len(told)} characters]"
-    if isinstance(value, dict):
-        return {key: _cut(item, most) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_cut(item, most) for item in value]
-    return value

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.context import Context
 
 from .. import semconv
-from ..metrics.bound import Bound
+from ..core.engine import engine
+from ..metrics.bound import Bound, Moment
 from ..metrics.catalogue import CATALOGUE
 from ..metrics.labels import Vocabulary
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Meter
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
     from ..core.runs import Run
     from ..core.spec import Call, Usage
@@ -33,7 +36,7 @@ class _Recorders:
         self._labels = labels
         self._bound: dict[tuple[str, str | None], Bound] = {}
 
-    def record(self, name: str, value: float, context: Context, extra: tuple[str, str] | None = None) -> None:
+    def record(self, name: str, value: float, moment: Moment, extra: tuple[str, str] | None = None) -> None:
         key = (name, extra[1] if extra is not None else None)
         bound = self._bound.get(key)
         if bound is None:
@@ -41,15 +44,17 @@ class _Recorders:
             if extra is not None:
                 labels[extra[0]] = extra[1]
             bound = self._bound[key] = Bound(self._instruments[name], labels)
-        bound.record(value, context)
+        bound.record(value, moment)
 
 
 class Metrics:
-    """The metrics observer."""
+    """The metrics observer. A reader that collects has the engine tell what it held back: none misses a call."""
 
     name = "metrics"
 
-    def __init__(self, meter: Meter, flavours: tuple[semconv.Flavour, ...]) -> None:
+    def __init__(
+        self, meter: Meter, flavours: tuple[semconv.Flavour, ...], dropped: Callable[[], Iterable[Observation]]
+    ) -> None:
         self._flavours = flavours
         self._vocabulary = Vocabulary()
         self._sets: dict[_Key, _Recorders] = {}
@@ -59,6 +64,14 @@ class Metrics:
             names += [flavour.token_usage] if flavour.token_usage else []
             names += [name for _, name in (*flavour.usage_counters, *flavour.usage_histograms)]
         self._instruments = {name: _instrument(meter, name) for name in names}
+        self._dropped = dropped
+        row = CATALOGUE[semconv.TELEMETRY_DROPPED]
+        meter.create_observable_counter(row.name, [self._collecting], unit=row.unit, description=row.description)
+
+    def _collecting(self, options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG002 - OTel's signature
+        # An observable's callback runs before the points are read.
+        engine.drain()
+        return self._dropped()
 
     def on_start(self, call: Call) -> None:
         """Nothing: durations are known at the end."""
@@ -66,7 +79,6 @@ class Metrics:
     def on_end(self, call: Call) -> None:
         """Record duration, time to first chunk and tokens, with the call's span as exemplar."""
         request, response = call.request, call.response
-        context = call.context or _EMPTY
         recorders = self._recorders(
             (
                 request.operation,
@@ -79,13 +91,14 @@ class Metrics:
                 call.error_type,
             )
         )
+        moment = Moment(call.context or _EMPTY, call.end_ns)
         usage = response.usage if response is not None else None
         for flavour in self._flavours:
-            recorders.record(flavour.duration, call.duration, context)
+            recorders.record(flavour.duration, call.duration, moment)
             if request.stream and call.first_chunk is not None:
-                recorders.record(flavour.time_to_first_chunk, call.first_chunk, context)
+                recorders.record(flavour.time_to_first_chunk, call.first_chunk, moment)
             if usage is not None:
-                _tokens(flavour, usage, recorders, context)
+                _tokens(flavour, usage, recorders, moment)
 
     def run_ended(self, run: Run, seconds: float, error: str | None, context: Context | None) -> None:
         """Record a run's duration."""
@@ -124,20 +137,20 @@ _LABELS = (
 )
 
 
-def _tokens(flavour: semconv.Flavour, usage: Usage, recorders: _Recorders, context: Context) -> None:
+def _tokens(flavour: semconv.Flavour, usage: Usage, recorders: _Recorders, moment: Moment) -> None:
     if flavour.token_usage is not None:
         if usage.input is not None:
-            recorders.record(flavour.token_usage, usage.input, context, (semconv.TOKEN_TYPE, "input"))
+            recorders.record(flavour.token_usage, usage.input, moment, (semconv.TOKEN_TYPE, "input"))
         if usage.output is not None:
-            recorders.record(flavour.token_usage, usage.output, context, (semconv.TOKEN_TYPE, "output"))
+            recorders.record(flavour.token_usage, usage.output, moment, (semconv.TOKEN_TYPE, "output"))
     for field, name in flavour.usage_counters:
         value = getattr(usage, field)
         if value is not None:
-            recorders.record(name, value, context, (semconv.TOKEN_MODALITY, "unknown"))
+            recorders.record(name, value, moment, (semconv.TOKEN_MODALITY, "unknown"))
     for field, name in flavour.usage_histograms:
         value = getattr(usage, field)
         if value is not None:
-            recorders.record(name, value, context)
+            recorders.record(name, value, moment)
 
 
 def _instrument(meter: Meter, name: str) -> Any:

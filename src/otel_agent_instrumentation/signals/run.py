@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span, 
 
 from .. import semconv
 from ..core import records, runs
+from ..core.engine import engine
 from ..core.reaper import reaper
 from ..core.runs import Run
 from ..core.settings import current as settings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _MOST = 10_000
 _MODEL_CALLS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION})
+
 
 class _Memory:
     """Which run asked for a tool call, or gave a response: bounded, the oldest forgotten."""
@@ -185,6 +187,7 @@ def end_span(tracker: RunTracker, run: Run, end_ns: int, error: str | None) -> N
     if run.ended:
         return
     run.ended = True
+    engine.drain()  # the calls in it first
     span: Span = run.scratch["span"]
     end: dict[str, Any] = {semconv.RUN_OUTCOME: run.outcome, semconv.RUN_CYCLES: run.cycle}
     if error is not None:

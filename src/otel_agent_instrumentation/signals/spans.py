@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..core.spec import Call
 
 _CONTENT = Contained("spans.content")
+_FACTS = Contained("spans.facts")
 _ERROR = Status(StatusCode.ERROR)
 
 
@@ -78,19 +79,26 @@ class Spans:
         recording = span.is_recording()
         if not recording and not records.wanted():
             return
-        end = attributes.at_end(call, self._cache_write)
-        if settings().content in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
-            end.update(content_of(call, self._redact))
+        end: dict[str, Any] = {}
+        with _FACTS:  # by itself: a span with some facts is better than none
+            attributes.add_end(end, call, self._cache_write)
+            if settings().content in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
+                end.update(content_of(call, self._redact))
         if recording:
-            span.set_attributes(end)
-            for time_ns, status in call.attempts:
-                span.add_event(semconv.EVENT_ATTEMPT, _attempt(status), time_ns)
-            if call.error_type is not None:
-                # No description: the message of an API's error may quote the prompt. The class is in `error.type`.
-                span.set_status(_ERROR)
+            with _FACTS:
+                _tell(span, call, end)
             span.end(call.end_ns)
         if records.wanted():
             records.emit(_record(call, span, end))
+
+
+def _tell(span: Span, call: Call, end: dict[str, Any]) -> None:
+    span.set_attributes(end)
+    for time_ns, status in call.attempts:
+        span.add_event(semconv.EVENT_ATTEMPT, _attempt(status), time_ns)
+    if call.error_type is not None:
+        # No description: the message of an API's error may quote the prompt. The class is in `error.type`.
+        span.set_status(_ERROR)
 
 
 def _attempt(status: int | None) -> dict[str, Any]:
@@ -105,8 +113,10 @@ def content_of(call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, An
     found: Mapping[str, Any] = {}
     with _CONTENT:
         if call.api.content is not None and call.request.body is not None:
+            from .content import of_content  # noqa: PLC0415 - only where capture is on
+
             content = call.api.content(call.request, call.response)
-            found = redact(attributes.of_content(content, settings().content_limit))
+            found = redact(of_content(content, settings().content_limit))
     call.scratch["content"] = found
     return found
 

@@ -10,9 +10,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
-from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from wiring import coordinator, emit, tell
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 def wait() -> None:
@@ -48,7 +51,11 @@ def child(number: int) -> int:
 
 def processes(method: str) -> None:
     emit("main", 3)
-    context = multiprocessing.get_context(method)
+    if method == "used":
+        # The parent has connections open, and its worker waits for the next tick, when it forks.
+        assert coordinator.flush(5.0)
+        method = "fork"
+    context: Any = multiprocessing.get_context(method)
     workers = [context.Process(target=child, args=(number,)) for number in range(3)]
     for worker in workers:
         worker.start()
@@ -95,7 +102,7 @@ def fork_with_locks_held() -> None:
     """Fork while other threads hold every lock of the queues, again and again."""
     emit("main", 1)
     stop = threading.Event()
-    lanes = [item for item in coordinator._flushables if hasattr(item, "queue")]
+    lanes: list[Any] = [item for item in coordinator._flushables if hasattr(item, "queue")]
     locks = [lane.queue.accounts.lock for lane in lanes] + [lane._starting for lane in lanes]
 
     def hold(lock: threading.Lock) -> None:
@@ -124,6 +131,12 @@ def flood() -> None:
 def late() -> None:
     """Nothing until the very end: no worker runs when the interpreter ends."""
     coordinator.register_call("late", lambda _: emit("late", 2), stage="first")
+
+
+def terminated_while_ending() -> None:
+    """As a pool does with its workers: they were told to end, and are terminated while they do."""
+    emit("main", 3)
+    coordinator.register_call("signal", lambda _: os.kill(os.getpid(), signal.SIGTERM), stage="first")
 
 
 def hang_at_exit() -> None:
@@ -171,4 +184,4 @@ if __name__ == "__main__":
     elif way == "locks":
         fork_with_locks_held()
     else:
-        {"flood": flood, "late": late, "hang": hang_at_exit}[way]()
+        {"flood": flood, "late": late, "hang": hang_at_exit, "ending": terminated_while_ending}[way]()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages, instructions and tool definitions as JSON that stays valid within a limit. Imported where capture is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .. import semconv
+
+if TYPE_CHECKING:
+    from ..core.spec import Content
+
+_PARTS = (
+    (semconv.INPUT_MESSAGES, "input"),
+    (semconv.OUTPUT_MESSAGES, "output"),
+    (semconv.SYSTEM_INSTRUCTIONS, "system"),
+    (semconv.TOOL_DEFINITIONS, "tools"),
+)
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+
+
+def of_content(content: Content, limit: int) -> dict[str, str]:
+    """Messages, instructions and tool definitions as JSON strings of at most ``limit`` bytes that stay valid JSON."""
+    return {name: bounded_json(getattr(content, part), limit) for name, part in _PARTS if getattr(content, part)}
+
+
+def bounded_json(value: list[dict[str, Any]], limit: int) -> str:
+    """``value`` as JSON within ``limit`` bytes: long strings are cut first, then elements from the middle."""
+    encoded = _json(value)
+    if len(encoded) <= limit:
+        return encoded.decode()
+    for most in (2048, 256, 32):
+        cut = [_cut(item, most) for item in value]
+        encoded = _json(cut)
+        if len(encoded) <= limit:
+            return encoded.decode()
+    kept = [_cut(item, 32) for item in (value if len(value) < 3 else (value[0], value[-1]))]  # noqa: PLR2004 - the ends
+    kept.insert(1, {"role": "system", "parts": [], "agent.truncated": len(value)})
+    encoded = _json(kept)
+    return encoded.decode() if len(encoded) <= limit else _json([{"agent.truncated": len(value)}]).decode()
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:  # a lone surrogate: models do stream them
+        return _encode(_cut(value, 1 << 30))
+
+
+def _cut(value: Any, most: int) -> Any:
+    if isinstance(value, str):
+        told = value if value.isascii() else value.encode("utf-8", "replace").decode()
+        return told if len(told) <= most else f"{told[:most]}…[{len(told)} characters]"
+    if isinstance(value, dict):
+        return {key: _cut(item, most) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cut(item, most) for item in value]
+    return value

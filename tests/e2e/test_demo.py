@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo as a person runs it: an unchanged agent, no configuration, one tree."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_agent_instrumentation import semconv
+from otel_agent_instrumentation.envelope import line as envelope
+from otel_agent_instrumentation.testing import lines
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+MODELS = ("OPENAI_", "ANTHROPIC_")
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+provider = load("demo_provider")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a run of the demo left."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        (file,) = self.folder.glob("logs/telemetry/*.jsonl")
+        return file
+
+    def lines(self) -> list[envelope.Line]:
+        return [envelope.decode(data) for data in self.file.read_bytes().splitlines()]
+
+    def spans(self) -> list[dict[str, Any]]:
+        return [one.payload for one in self.lines() if one.event == semconv.EVENT_SPAN_ENDED]
+
+    def calls(self) -> list[dict[str, Any]]:
+        return [span for span in self.spans() if span["attributes"].get(semconv.PROVIDER_NAME)]
+
+
+def demo(folder: Path, **variables: str) -> Demo:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith((*MODELS, "OTEL_", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "demo.py")],
+        check=False,
+        cwd=folder,
+        env={**inherited, "COLUMNS": "110", "PYTHONIOENCODING": "utf-8", **variables},
+        capture_output=True,
+        timeout=120,
+    )
+    return Demo(done.returncode, done.stdout.decode(), done.stderr.decode(), folder)
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return demo(tmp_path_factory.mktemp("a folder of any name, ünïcode and 'quotes'"))
+
+
+def test_it_ends_well_and_says_where_the_ledger_is(scripted):
+    assert scripted.code == 0, scripted.err
+    assert scripted.out.endswith(f"\nledger  {scripted.file.relative_to(scripted.folder)}\n")
+    # The one line of ours at exit, and nothing else: no warning, no fault.
+    assert re.fullmatch(r"otel-agent: 9 events in logs/telemetry/\S+; see `otel-agent show \S+`\n", scripted.err)
+
+
+def test_the_tree_is_in_the_terminal(scripted):
+    tree = re.sub(r"  +", "  ", re.sub(r" *\d+(\.\d\d s| ms)", "", scripted.out.partition("\nrun ")[2]))
+    assert tree.splitlines()[2:16] == [
+        "  time  first  in  cached  out  reasoning",
+        "invoke_agent coding_agent  ok · 3 cycles",
+        "├─ cycle 1",
+        "│  ├─ chat gpt-5  412  0  188  128  stop",
+        "│  ├─ chat gpt-5  654  0  241  128  → edit_file, run_tests",
+        "│  └─ chat claude-sonnet-5  903  0  74  → submit_review",
+        "├─ cycle 2",
+        "│  ├─ chat gpt-5  1,163  512  318  192  → edit_file, run_tests",
+        "│  │  1 retry (429)",
+        "│  └─ chat claude-sonnet-5  931  0  81  → submit_review",
+        "└─ cycle 3",
+        "  ├─ chat gpt-5  1,790  1,024  352  192  → edit_file, run_tests",
+        "  ├─ chat claude-sonnet-5  914  512  66  → submit_review",
+        "  └─ chat gpt-5  437  0  83  64  stop",
+    ]
+
+
+def test_it_is_one_trace_with_one_root(scripted):
+    spans = scripted.spans()
+    (root,) = [span for span in spans if span["parent_span_id"] is None]
+    assert root["name"] == "invoke_agent coding_agent"
+    assert root["attributes"][semconv.RUN_OUTCOME] == "ok"
+    assert {span["trace_id"] for span in spans} == {root["trace_id"]}
+    assert {span["parent_span_id"] for span in spans if span is not root} == {root["span_id"]}
+
+
+def test_a_cycle_begins_with_each_answer_to_a_tool(scripted):
+    assert [call["attributes"][semconv.CYCLE] for call in scripted.calls()] == [1, 1, 1, 2, 2, 3, 3, 3]
+
+
+def test_the_tokens_are_those_that_the_provider_served(scripted):
+    def total(name: str) -> int:
+        return sum(call["attributes"].get(name, 0) for call in scripted.calls())
+
+    served = provider.served()
+    assert total(semconv.USAGE_INPUT_TOKENS) == served.input
+    assert total(semconv.USAGE_OUTPUT_TOKENS) == served.output
+    assert total(semconv.USAGE_CACHE_READ) == served.cached
+    assert total(semconv.USAGE_REASONING) == served.reasoning
+
+
+def test_streams_have_a_first_chunk_and_the_limited_call_its_retry(scripted):
+    streams = [call for call in scripted.calls() if call["attributes"].get(semconv.REQUEST_STREAM)]
+    assert len(streams) == 4
+    for call in streams:
+        first = call["attributes"][semconv.RESPONSE_TIME_TO_FIRST_CHUNK] * 1000
+        assert 0 < first < call["duration_ms"]
+    (retried,) = [call for call in scripted.calls() if call["attributes"].get(semconv.RETRY_COUNT)]
+    assert [event["attributes"] for event in retried["events"]] == [{semconv.HTTP_STATUS: 429}]
+    assert {call["status"]["code"] for call in scripted.calls()} == {"UNSET"}
+
+
+def test_every_line_keeps_the_schema_and_none_tells_what_was_said(scripted):
+    assert lines.check_folder(scripted.file.parent) == []
+    text = scripted.file.read_text()
+    for said in ("duration", "durations.py", "ValueError", "tests pass"):
+        assert said not in text.replace("duration_ms", "")
+
+
+def test_the_agent_knows_nothing_of_us():
+    for name in ("coding_agent.py", "workspace.py"):
+        code = (EXAMPLES / name).read_text().partition('"""')[2].partition('"""')[2]
+        assert not re.search(r"otel|opentelemetry|telemetry|span|trace", code, re.IGNORECASE)
+
+
+def test_with_a_provider_of_the_persons_own_only_openai_is_asked(tmp_path):
+    with provider.provider() as own:
+        told = demo(tmp_path, OPENAI_BASE_URL=f"{own.url}/v1", OPENAI_MODEL="some-model")
+        asked = {request.path for request in own.requests}
+        models = {json.loads(request.body)["model"] for request in own.requests}
+    assert told.code == 0, told.err
+    assert (asked, models) == ({"/v1/chat/completions", "/v1/responses"}, {"some-model"})
+    assert "chat some-model" in told.out
+
+
+def test_an_agent_that_fails_fails_the_demo(tmp_path):
+    told = demo(tmp_path, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    assert told.code == 1
+    assert "✗ APIConnectionError" in told.out
+
+
+def test_no_tree_fails_the_demo(tmp_path):
+    told = demo(tmp_path, OTEL_SDK_DISABLED="true")
+    assert told.code == 1
+    assert "left no ledger file in logs/telemetry" in told.err
+    assert not (tmp_path / "logs").exists()

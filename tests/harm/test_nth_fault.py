@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fail our n-th internal operation, for every n, until a run needs no injection (E1): the user sees nothing of it.
+
+An operation is a function of ours that code of ours calls, or anything else that code of ours calls: OpenTelemetry, the
+standard library, a builtin. What cannot be contained by anyone is left out: the entry of the wrapper that the client's
+own frame calls, and containment itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import harm
+import otel_agent_instrumentation
+import pytest
+from opentelemetry import context as otel_context
+
+from otel_agent_instrumentation.core import contain
+from otel_agent_instrumentation.testing.capture import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+OURS = str(Path(otel_agent_instrumentation.__file__).parent)
+KIT = str(Path(OURS) / "testing")
+CONTAIN = contain.__file__
+# The user's own call, as our frames make it: the next chunk, the wrapped method.
+THE_CALL = frozenset({"next", "iter", "__anext__", "__aiter__", "anext", "aiter", "throw", "send"})
+# A lock that cannot be let go is beyond anyone's containment.
+NEVER = frozenset({"__exit__", "release"})
+# Taking a context off cannot be made up for where it fails itself; everything else must leave the caller's context.
+THE_WAY_BACK = frozenset({"detach", "_leave", "_left", "reset", "_detach"})
+
+
+class Odd(Exception):  # noqa: N818 - an exception that resists being told
+    """Raises when somebody looks at it."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class Plain(Exception):  # noqa: N818 - told apart from every real one
+    """An ordinary exception."""
+
+
+KINDS: tuple[Callable[[], Exception], ...] = (Plain, Odd, RecursionError, MemoryError)
+
+
+@dataclass(slots=True)
+class Injector:
+    """A profile function that raises at the ``n``-th operation. ``hit`` says where that was."""
+
+    n: int
+    make: Callable[[], Exception]
+    seen: int = 0
+    hit: str = ""
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        code, name = frame.f_code, ""
+        if event == "c_call":
+            if not _ours(code):
+                return
+            name = str(getattr(argument, "__name__", argument))
+            if name in NEVER or (name in THE_CALL and not _below_ours(frame.f_back)):
+                return
+        elif event == "call":
+            above, name = frame.f_back, code.co_name
+            if above is None or not (_below_ours(above) if _ours(code) else _ours(above.f_code)):
+                return
+            if code.co_filename == CONTAIN or _clients(frame):
+                return
+        else:
+            return
+        self.seen += 1
+        if self.seen == self.n:
+            self.hit = f"{name} in {code.co_filename}:{frame.f_lineno}"
+            raise self.make()
+
+
+@cache
+def _ours(code: CodeType) -> bool:
+    name = code.co_filename
+    return name.startswith(OURS) and not name.startswith(KIT) and name != CONTAIN
+
+
+def _clients(frame: FrameType) -> bool:
+    module = str(frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] in {"openai", "anthropic", "groq", "httpx", "httpx2", "wrapt", "asyncio"}
+
+
+def _below_ours(frame: FrameType | None) -> bool:
+    """Whether a frame of ours stands between ``frame`` and the client's own frames."""
+    while frame is not None and not _clients(frame) and frame.f_code.co_filename not in {__file__, harm.__file__}:
+        if _ours(frame.f_code):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def run_with(injector: Injector, lab: harm.Lab, scenario: harm.Scenario) -> harm.Outcome:
+    """Play a scenario with the injector on, in this thread alone."""
+    sys.setprofile(injector)
+    try:
+        return lab.run(scenario)
+    finally:
+        sys.setprofile(None)
+
+
+def failing_each(lab: harm.Lab, scenario: harm.Scenario, kinds: tuple[Callable[[], Exception], ...]) -> list[str]:
+    """Run a scenario with its n-th operation failing, for every n. Returns what the user would have noticed."""
+    plain = lab.run(scenario)
+    problems: list[str] = []
+    with capture():
+        assert lab.run(scenario) == plain
+        lab.run(scenario)  # what is made once is made
+        n = 0
+        while True:
+            n += 1
+            before = otel_context.get_current()
+            contain.reset()
+            injector = Injector(n, kinds[n % len(kinds)])
+            outcome = run_with(injector, lab, scenario)
+            if not injector.hit:
+                assert n > 50, "the injector saw next to nothing"
+                return problems
+            if outcome != plain:
+                problems.append(f"{n}: {injector.make.__name__} at {injector.hit}: {outcome.how} {outcome.seen}"[:600])
+            if not contain.faults():
+                problems.append(f"{n}: not counted: {injector.hit}")
+            if otel_context.get_current() is not before:
+                if injector.hit.partition(" ")[0] not in THE_WAY_BACK:
+                    problems.append(f"{n}: the caller's context is changed: {injector.hit}")
+                otel_context.attach(before)
+
+
+@pytest.fixture
+def lab():
+    with harm.Lab() as lab:
+        yield lab
+
+
+NAMES = ("create", "create_later", "drained", "drained_later", "closed", "raised_in_with", "raw", "refused", "helper")
+# The others share all code of ours but the readers.
+SOME = (*harm.named(*NAMES, clients=["openai"]), *harm.named("create", "drained", "helper", clients=["anthropic"]))
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(one, marks=pytest.mark.matrix if one.name in {"create", "drained"} else ()) for one in SOME],
+    ids=str,
+)
+def test_no_fault_of_ours_reaches_the_caller(lab, scenario):
+    assert failing_each(lab, scenario, KINDS) == []
