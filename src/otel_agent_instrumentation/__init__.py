@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .semconv import VERSION as __version__
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

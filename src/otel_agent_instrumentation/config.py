@@ -119,6 +119,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("traces_protocol", ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",), str, "OTel's own."),
     Option("logs_protocol", ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",), str, "OTel's own."),
     Option("metrics_protocol", ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",), str, "OTel's own."),
+    Option("timeout", ("OTEL_EXPORTER_OTLP_TIMEOUT",), _positive, "OTel's own: seconds for one request."),
+    Option("traces_timeout", ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",), _positive, "OTel's own."),
+    Option("logs_timeout", ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",), _positive, "OTel's own."),
+    Option("metrics_timeout", ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",), _positive, "OTel's own."),
     Option("bsp_delay_ms", ("OTEL_BSP_SCHEDULE_DELAY",), _count, "OTel's own."),
     Option("bsp_queue", ("OTEL_BSP_MAX_QUEUE_SIZE",), _count, "OTel's own."),
     Option("bsp_batch", ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",), _count, "OTel's own."),
@@ -164,6 +168,10 @@ class Settings:
     traces_protocol: str | None = None
     logs_protocol: str | None = None
     metrics_protocol: str | None = None
+    timeout: float = 10.0
+    traces_timeout: float | None = None
+    logs_timeout: float | None = None
+    metrics_timeout: float | None = None
     bsp_delay_ms: int = 1000
     bsp_queue: int | None = None
     bsp_batch: int = 512

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 SCOPE = "otel_agent_instrumentation"
+VERSION = "0.1.0"
+"""The version of this package, also that of its instrumentation scope."""
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 
 # --- operations (gen_ai.operation.name) -----------------------------------------------------------------------------

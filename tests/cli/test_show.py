@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +19,13 @@ from otel_agent_instrumentation.cli import main
 
 LEDGER = Path("logs/telemetry")
 FILE = LEDGER / f"{RUN}.jsonl"
-PROGRAM = [sys.executable, "-c", "import sys; from otel_agent_instrumentation.cli import main; sys.exit(main())", "show"]
-
-TOOLS = {
-    semconv.TOOL_CALL_NAMES: ["edit", "test"],
-    semconv.RESPONSE_FINISH_REASONS: ["tool_call"],
-    semconv.RETRY_COUNT: 1,
-}
-ATTEMPT = {"name": semconv.EVENT_ATTEMPT, "time_unix_nano": 1, "attributes": {semconv.HTTP_STATUS: 429}}
-STOP = {semconv.RESPONSE_FINISH_REASONS: ["stop"], semconv.RESPONSE_TIME_TO_FIRST_CHUNK: 0.312}
-FAILED = {semconv.ERROR_TYPE: "InternalServerError", semconv.HTTP_STATUS: 500, semconv.STREAM_END: "never_iterated"}
-
-RUN_LINES = [
-    line("resource", {"attributes": {"service.name": "coder"}}),
-    call(2, at=(0, 900), attributes={**STOP, **tokens(1412, 188, cached=0, reasoning=128)}),
-    call(3, at=(900, 2150), attributes={**TOOLS, **tokens(654, 241, cached=512)}, events=[ATTEMPT], status="UNSET"),
-    line("plan.generated", {"steps": 3, "tools": ["a"]}, 950, cycle=1),
-    call(4, at=(2200, 2500), model="claude-sonnet-5", cycle=2, attributes=STOP | tokens(9, 1)),
-    call(5, at=(2500, 62_000), cycle=2, attributes=FAILED, status="ERROR"),
-    root(62_300, "error", attributes={semconv.ERROR_TYPE: "InternalServerError"}, status="ERROR"),
+PROGRAM = [
+    sys.executable,
+    "-c",
+    "import sys; from otel_agent_instrumentation.cli import main; sys.exit(main())",
+    "show",
 ]
+
 SHOWN = """\
 run 20261121T080000Z-aaaaaaaa · 2026-11-21 08:00:00 UTC · trace aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
@@ -84,34 +69,6 @@ def test_shows_the_run_in_cycles_with_all_that_is_known(capsys):
     assert shown(capsys, FILE) == SHOWN
 
 
-def test_no_line_is_wider_than_the_terminal(capsys, monkeypatch):
-    write(FILE, RUN_LINES)
-    for columns in range(48, 140, 4):
-        monkeypatch.setenv("COLUMNS", str(columns))
-        out = shown(capsys, FILE)
-        assert max(map(len, out.splitlines())) <= columns, out
-        for told in ("→ edit, test", "1 retry (429)", "InternalServerError", "128", "512", "stream never iterated"):
-            assert squeezed(told) in squeezed(out), out
-
-
-def squeezed(text: str) -> str:
-    """Without what wrapping adds."""
-    return re.sub(r"[\s│]+", "", text)
-
-
-def test_wide_characters_keep_the_columns(capsys):
-    name = "日本語モデル"
-    write(FILE, [call(2, at=(0, 10), model=name), call(3, at=(10, 20)), root(30)])
-    first, second = [one for one in shown(capsys, FILE).splitlines() if " 10 ms" in one and "chat" in one]
-
-    def column(text: str) -> int:
-        before = text[: text.index(" 10 ms")]
-        return sum(2 if unicodedata.east_asian_width(c) == "W" else 1 for c in before)
-
-    assert name in first
-    assert column(first) == column(second)
-
-
 # --- which run -------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +96,7 @@ def test_a_shared_file_shows_each_of_its_runs(capsys, monkeypatch):
     assert re.findall(r"^run (\w+)", shown(capsys, shared), re.MULTILINE) == ["a", "b"]
     monkeypatch.setenv("OTEL_AGENT_LEDGER_PATH", str(shared))
     assert shown(capsys, "a").startswith("run a ")
+    assert shown(capsys).startswith("run b ")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +167,7 @@ def test_other_peoples_spans_stand_under_their_parents_and_double_no_token(capsy
     write(
         FILE,
         [
+            span("late", 5, 3, at=(3, 4), scope="some.http"),
             span("POST /v1", 4, 3, at=(2, 8), scope="some.http"),
             span("native chat", 3, 2, at=(1, 9), attributes=native, scope="some.sdk"),
             call(2, at=(0, 10), attributes=tokens(10, 5)),
@@ -217,13 +176,14 @@ def test_other_peoples_spans_stand_under_their_parents_and_double_no_token(capsy
         ],
     )
     out = shown(capsys, FILE)
-    rows = [re.split(r"  +\d", one)[0] for one in out.splitlines()[3:9]]
+    rows = [re.split(r"  +\d", one)[0] for one in out.splitlines()[3:10]]
     assert rows == [
         "invoke_agent coder",
         "├─ cycle 1",
         "│  └─ chat gpt-5",
         "│     └─ native chat",
-        "│        └─ POST /v1",
+        "│        ├─ POST /v1",
+        "│        └─ late",
         "└─ handler",
     ]
     assert "by some.http" in out
@@ -301,77 +261,6 @@ def test_hostile_text_is_text(capsys):
             assert character.isprintable(), repr(character)
     write(FILE, [{**one, "run_id": RUN} for one in lines])
     assert r"\x1b]0;owned\x07\x1b[2J\r\n\x9b31m\u202egnp\u2066\u200b" in shown(capsys, FILE)
-
-
-# --- where it goes to ------------------------------------------------------------------------------------------------
-
-
-def on_terminal(*arguments: str, **variables: str) -> str:
-    """What the program writes to a terminal of its own."""
-    outer, inner = pty.openpty()
-    environment = {"PATH": os.environ["PATH"], "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **variables}
-    process = subprocess.Popen([*PROGRAM, str(FILE), *arguments], stdout=inner, stderr=inner, env=environment)
-    os.close(inner)
-    data = b""
-    try:
-        while chunk := os.read(outer, 65536):
-            data += chunk
-    except OSError:
-        pass  # Linux says so at the end of a terminal
-    os.close(outer)
-    assert process.wait(timeout=30) == 0
-    return data.decode()
-
-
-def test_colours_are_for_terminals_alone_and_only_where_wanted(capsys):
-    write(FILE, RUN_LINES)
-    assert "\x1b[" not in shown(capsys, FILE)
-    coloured, *plain = (
-        on_terminal(),
-        on_terminal("--no-color"),
-        on_terminal(NO_COLOR="1"),
-        on_terminal(TERM="dumb"),
-        on_terminal("--json"),
-    )
-    assert "\x1b[31merror\x1b[0m" in coloured
-    assert not any("\x1b" in one for one in plain)
-    # Colours change nothing but the colours.
-    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain[0]
-
-
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_an_encoding_without_boxes_gets_plain_ones(encoding):
-    name = "naïve 日本"
-    write(FILE, [call(2, at=(0, 10), model=name), root(10)])
-    done = subprocess.run(
-        [*PROGRAM, str(FILE)], check=True, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}
-    )
-    out = done.stdout.decode(encoding)
-    assert "`- cycle 1" in out
-    assert ("na\\xefve" if encoding == "ascii" else "naïve") in out
-    assert "\\u65e5" in out
-
-
-def test_a_reader_that_leaves_early_is_no_error():
-    write(FILE, [*RUN_LINES, *(call(n, at=(n, n + 1)) for n in range(100, 5000))])
-    process = subprocess.Popen([*PROGRAM, str(FILE)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline().startswith(b"run ")
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(timeout=30) == 0
-
-
-def test_reads_without_opentelemetry():
-    write(FILE, RUN_LINES)
-    code = (
-        "import sys; from otel_agent_instrumentation.cli import main; main(['show'])\n"
-        "print([name for name in sys.modules if name.split('.')[0] in {'opentelemetry', 'wrapt', 'grpc'}])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.endswith("\n[]\n")
 
 
 def test_json_tells_the_same(capsys):

@@ -126,6 +126,7 @@ def test_a_file_without_a_readable_line_is_a_run_by_its_name(tmp_path):
 
 def test_what_is_no_file_is_no_run(tmp_path):
     (tmp_path / "folder.jsonl").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")  # reading it would wait for a writer
     (tmp_path / "dangling.jsonl").symlink_to(tmp_path / "nowhere")
     write(tmp_path / "notes.txt", [root(1)])
     assert reader.runs(tmp_path) == []

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent that calls two providers in many ways, told by its one argument, a JSON object, who instruments it and when.
 
-Writes to ``out``: what the calls returned, what each call left behind as spans, the token metric by scope, what doctor
-would show, and the attributes of the clients' classes that are not what they were before.
+Its steps are the names of `STEPS`, ``calls:<phase>`` and ``look:<phase>``. Writes to ``out``, by phase: what the calls
+returned, what each left behind as spans, the token metric by scope; what doctor would show, and the attributes of the
+clients' classes that are not what they were before.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_agent_instrumentation
+from otel_agent_instrumentation.integrations import _neighbours as neighbours
 
 PLAN: dict[str, Any] = json.loads(sys.argv[1])
 SAY = [{"role": "user", "content": "hello"}]
@@ -85,9 +87,11 @@ async def called(name: str) -> list[Any]:
     result = CALLS[name]()
     if inspect.isawaitable(result):
         result = await result
-    if hasattr(result, "__aiter__"):
+    # By name: the streams of some vendors have the methods of both kinds.
+    streamed = name.endswith("stream")
+    if streamed and "async" in name:
         result = [item async for item in result]
-    items = list(result) if hasattr(result, "__next__") or isinstance(result, list) else [result]
+    items = list(result) if streamed else [result]
     return [[type(item).__qualname__, item.model_dump(mode="json")] for item in items]
 
 
@@ -96,8 +100,7 @@ class Witness:
 
     def __init__(self) -> None:
         self.exporter, self.reader = InMemorySpanExporter(), InMemoryMetricReader()
-        self.results: dict[str, Any] = {}
-        self.spans: dict[str, list[tuple[str, str, bool]]] = {}
+        self.phases: dict[str, Any] = {}
         if PLAN["vendor"] == "logfire":
             vendors.configure_logfire(self.exporter, self.reader)
         elif not PLAN["launched"]:
@@ -106,15 +109,23 @@ class Witness:
             trace.set_tracer_provider(provider)
             metrics.set_meter_provider(MeterProvider([self.reader]))
 
-    async def call(self, names: list[str]) -> None:
-        for name in names:
-            before = len(self.exporter.get_finished_spans())
-            self.results[name] = await called(name)
-            self.spans[name] = [
+    async def call(self, phase: str) -> None:
+        """Make the calls, and keep what they returned and left behind."""
+        results, spans, before = {}, {}, self.tokens()
+        for name in PLAN["calls"] or CALLS:
+            first = len(self.exporter.get_finished_spans())
+            results[name] = await called(name)
+            spans[name] = [
                 (span.instrumentation_scope.name, span.name, owns_tokens(dict(span.attributes or {})))
-                for span in self.exporter.get_finished_spans()[before:]
+                for span in self.exporter.get_finished_spans()[first:]
                 if span.instrumentation_scope is not None
             ]
+        tokens = {
+            scope: {kind: value - before.get(scope, {}).get(kind, 0) for kind, value in kinds.items()}
+            for scope, kinds in self.tokens().items()
+        }
+        tokens = {scope: kinds for scope, kinds in tokens.items() if any(kinds.values())}
+        self.phases[phase] = {"results": results, "spans": spans, "tokens": tokens}
 
     def tokens(self) -> dict[str, dict[str, float]]:
         """Sums of the token metric by scope and type."""
@@ -191,25 +202,20 @@ async def main() -> None:
         for name, module in sys.modules.items()
         if name.split(".")[0] in {"openai", "anthropic"} and ".types" not in name
     }
-    before = looks(modules)
+    before, changed, reports = looks(modules), {}, {}
     for step in PLAN["steps"]:
-        if step == "calls":
-            await witness.call(PLAN["calls"] or list(CALLS))
+        word, _, label = step.partition(":")
+        if word == "calls":
+            await witness.call(label)
+        elif word == "look":
+            after = looks(modules)
+            changed[label] = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+            reports[label] = [
+                (f"{it.neighbour.distribution} {it.neighbour.client}", it.state, it.owner) for it in neighbours.report()
+            ]
         else:
             STEPS[step]()
-    after = looks(modules)
-    from otel_agent_instrumentation.integrations import _neighbours
-
-    found = {
-        "results": witness.results,
-        "spans": witness.spans,
-        "tokens": witness.tokens(),
-        "report": {
-            f"{it.neighbour.distribution} {it.neighbour.client}": [it.state, it.owner] for it in _neighbours.report()
-        },
-        "changed": sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key)),
-    }
-    Path(PLAN["out"]).write_text(json.dumps(found))
+    Path(PLAN["out"]).write_text(json.dumps({"phases": witness.phases, "changed": changed, "reports": reports}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from otel_agent_instrumentation.testing.otlp_sink import OtlpSink
 from otel_agent_instrumentation.testing.provider import Provider, Received
 
 HERE = Path(__file__).parent
-OURS = "otel_agent_instrumentation"
 USAGE = "gen_ai.client.token.usage"
 EMBEDDING_TOKENS = 5
 DISTRIBUTIONS = {
@@ -54,24 +53,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a run of the agent came to."""
+class Phase:
+    """What the calls of one phase came to. ``requests``: what the provider received."""
 
     results: dict[str, Any]
     spans: dict[str, list[tuple[str, str, bool]]]
     tokens: dict[str, dict[str, float]]
-    report: dict[str, tuple[str, str]]
-    changed: list[str]
-    stderr: str
-    requests: list[Received] = field(default_factory=list)
-    """Those of the calls, without those of the warming up."""
+    requests: list[Received]
 
     def owners(self) -> dict[str, list[str]]:
         """The scopes of each call's spans that say what tokens it used."""
         return {call: [scope for scope, _, owns in spans if owns] for call, spans in self.spans.items()}
-
-    def warnings(self) -> list[str]:
-        return [line for line in self.stderr.splitlines() if "OTEL_AGENT_DISABLED" in line]
 
     def wire(self) -> list[tuple[Any, ...]]:
         """What reached the provider: method, target, headers in their order, body."""
@@ -92,13 +84,18 @@ class Ran:
                 sums["output"] += tokens.output
         return sums
 
-    def all_tokens(self) -> dict[str, float]:
-        """The token metric's sums over all scopes."""
-        sums = {"input": 0.0, "output": 0.0}
-        for kinds in self.tokens.values():
-            for kind, value in kinds.items():
-                sums[kind] += value
-        return sums
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the agent came to."""
+
+    phases: dict[str, Phase]
+    changed: dict[str, list[str]]
+    reports: dict[str, list[tuple[str, str, str]]]
+    stderr: str
+
+    def warnings(self) -> list[str]:
+        return [line for line in self.stderr.splitlines() if "OTEL_AGENT_DISABLED" in line]
 
 
 class Runner:
@@ -109,22 +106,22 @@ class Runner:
     def __call__(self, *steps: str, calls: list[str] | None = None, **env: str) -> Ran:
         """Run the agent through ``steps`` with providers in memory, told by code who instruments."""
         with Provider() as provider:
-            found, stderr = self._run([], provider, env, steps=steps, calls=calls, launched=False)
-            requests = provider.requests
-        return Ran(**found, stderr=stderr, requests=requests[len(requests) // 2 :] if calls is None else [])
+            return self._run([], provider, env, steps=steps, calls=calls, launched=False)
 
-    def launched(self, *steps: str, **env: str) -> Ran:
+    def launched(self, **env: str) -> tuple[Ran, Phase]:
         """Run the agent under `opentelemetry-instrument`, exporting to a backend."""
         launcher = [str(Path(sys.executable).parent / "opentelemetry-instrument")]
+        # Logfire has no entry point: the agent's code calls it, and so makes providers of its own.
+        steps = ("theirs", "calls:all", "look:all") if self.vendor == "logfire" else ("calls:all", "look:all")
         with OtlpSink() as sink, Provider() as provider:
             env = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", **env}
-            found, stderr = self._run(launcher, provider, env, steps=steps, calls=None, launched=True)
-            requests = provider.requests
-        if self.vendor != "logfire":  # which sets the providers of the process itself
-            found["spans"], found["tokens"] = _exported(sink)
-        return Ran(**found, stderr=stderr, requests=requests)
+            ran = self._run(launcher, provider, env, steps=steps, calls=None, launched=True)
+        phase = ran.phases["all"]
+        if self.vendor != "logfire":
+            phase = replace(phase, **_exported(sink))
+        return ran, phase
 
-    def _run(self, launcher: list[str], provider: Provider, env: dict[str, str], **plan: Any) -> tuple[Any, str]:
+    def _run(self, launcher: list[str], provider: Provider, env: dict[str, str], **plan: Any) -> Ran:
         out = self.folder / "found.json"
         plan |= {"url": provider.url, "vendor": self.vendor, "out": str(out)}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "PYTHON"))}
@@ -135,18 +132,26 @@ class Runner:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
         )
         assert ended.returncode == 0, ended.stderr
         assert "internal fault" not in ended.stderr
         assert ended.stdout == ""
-        return json.loads(out.read_text()), ended.stderr
+        found = json.loads(out.read_text())
+        # The last ones: before them came those that warmed the clients up.
+        size = len(provider.requests) // (len(found["phases"]) + (not plan["launched"])) if not plan["calls"] else 0
+        last = provider.requests[-size * len(found["phases"]) :]
+        phases = {
+            name: Phase(**phase, requests=last[size * at : size * (at + 1)])
+            for at, (name, phase) in enumerate(found.pop("phases").items())
+        }
+        return Ran(phases, **found, stderr=ended.stderr)
 
 
-def _exported(sink: OtlpSink) -> tuple[dict[str, Any], dict[str, Any]]:
+def _exported(sink: OtlpSink) -> dict[str, Any]:
     """All spans under one name, as their calls are not known here, and the last word of the token metric."""
     spans = [
-        [it.scope.name, it.name, any(("usage" in key or "token_count" in key) for key in it.attributes)]
+        (it.scope.name, it.name, any(("usage" in key or "token_count" in key) for key in it.attributes))
         for it in sink.spans()
     ]
     last = {(it.scope.name, tuple(sorted(it.attributes.items()))): it for it in sink.points(USAGE)}
@@ -155,7 +160,7 @@ def _exported(sink: OtlpSink) -> tuple[dict[str, Any], dict[str, Any]]:
         kinds = tokens.setdefault(scope, {})
         kind = str(point.attributes["gen_ai.token.type"])
         kinds[kind] = kinds.get(kind, 0) + (point.sum or 0)
-    return {"all": spans}, tokens
+    return {"spans": {"all": spans}, "tokens": tokens}
 
 
 @pytest.fixture
@@ -164,12 +169,6 @@ def run(tmp_path: Path) -> Runner:
 
 
 @pytest.fixture(scope="session")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The calls as nobody instruments them."""
-    return Runner(tmp_path_factory.mktemp("alone"))("calls", ANTHROPIC_OPEN_TELEMETRY="false")
-
-
-@pytest.fixture(scope="session")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The calls as the neighbour alone tells them."""
-    return Runner(tmp_path_factory.mktemp("theirs"))("theirs", "calls")
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
+    """The calls as nobody instruments them, and as the neighbour alone tells them."""
+    return Runner(tmp_path_factory.mktemp("before"))("calls:nobody", "theirs", "calls:theirs").phases

@@ -120,7 +120,7 @@ def test_the_clients_are_those_of_the_provider() -> None:
 
 
 @pytest.mark.shared
-def test_only_one_recording_is_refused_and_none_fails_unasked() -> None:
+def test_no_recording_is_refused_and_none_fails_unasked() -> None:
     kinds: Counter[str] = Counter()
     with Player() as player:
         for provider in traffic.PROVIDERS:
@@ -129,5 +129,5 @@ def test_only_one_recording_is_refused_and_none_fails_unasked() -> None:
                 kinds[outcome.kind] += 1
                 assert (outcome.kind == "error") == (one.status >= 400), one.id
                 assert outcome.kind == "refused" or len(player.requests) == 1
-    assert kinds["refused"] == 1, "a client's new version may refuse more: look, then change the number"
+    assert kinds["refused"] == 0, "a client's new version may refuse more: look, then change the number"
     assert kinds["ok"] > 500

@@ -87,3 +87,23 @@ def write(file: Path, lines: Iterable[dict[str, Any] | bytes]) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"".join(one if isinstance(one, bytes) else json.dumps(one).encode() + b"\n" for one in lines))
     return file
+
+
+TOOLS = {
+    semconv.TOOL_CALL_NAMES: ["edit", "test"],
+    semconv.RESPONSE_FINISH_REASONS: ["tool_call"],
+    semconv.RETRY_COUNT: 1,
+}
+ATTEMPT = {"name": semconv.EVENT_ATTEMPT, "time_unix_nano": 1, "attributes": {semconv.HTTP_STATUS: 429}}
+STOP = {semconv.RESPONSE_FINISH_REASONS: ["stop"], semconv.RESPONSE_TIME_TO_FIRST_CHUNK: 0.312}
+FAILED = {semconv.ERROR_TYPE: "InternalServerError", semconv.HTTP_STATUS: 500, semconv.STREAM_END: "never_iterated"}
+
+RUN_LINES: list[dict[str, Any]] = [
+    line("resource", {"attributes": {"service.name": "coder"}}),
+    call(2, at=(0, 900), attributes={**STOP, **tokens(1412, 188, cached=0, reasoning=128)}),
+    call(3, at=(900, 2150), attributes={**TOOLS, **tokens(654, 241, cached=512)}, events=[ATTEMPT], status="UNSET"),
+    line("plan.generated", {"steps": 3, "tools": ["a"]}, 950, cycle=1),
+    call(4, at=(2200, 2500), model="claude-sonnet-5", cycle=2, attributes=STOP | tokens(9, 1)),
+    call(5, at=(2500, 62_000), cycle=2, attributes=FAILED, status="ERROR"),
+    root(62_300, "error", attributes={semconv.ERROR_TYPE: "InternalServerError"}, status="ERROR"),
+]

@@ -9,7 +9,7 @@ from opentelemetry.util._importlib_metadata import entry_points
 
 from ..core.contain import Contained, warn_once
 from ..ledger.exporter import EnvelopeLogExporter, EnvelopeSpanExporter
-from ..pipeline.otlp import make_otlp_exporters
+from ..pipeline.otlp import OtlpOptions, make_otlp_exporters
 from ..pipeline.processors import AgentLogProcessor, AgentSpanProcessor
 from ..pipeline.queue import Limits
 
@@ -22,13 +22,13 @@ _OTLP = {"otlp": None, "otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "g
 _FIELD = {"traces": "spans", "logs": "logs", "metrics": "metrics"}
 
 
-def load(signal: Signal, choice: Choice) -> list[Any]:
+def load(settings: Settings, signal: Signal, choice: Choice) -> list[Any]:
     """The exporters of ``signal``, made. For metrics a name may also give a reader."""
     found: list[Any] = []
     for name in choice.exporters:
         exporter = None
         if name in _OTLP:
-            exporter = _otlp(signal, _OTLP[name] or choice.protocol)
+            exporter = _otlp(settings, signal, _OTLP[name] or choice.protocol)
         else:
             with _LOAD:
                 exporter = _by_entry_point(signal, name)
@@ -37,9 +37,9 @@ def load(signal: Signal, choice: Choice) -> list[Any]:
     return found
 
 
-def _otlp(signal: Signal, protocol: str) -> Any:
+def _otlp(settings: Settings, signal: Signal, protocol: str) -> Any:
     try:
-        return getattr(make_otlp_exporters(protocol, (signal,)), _FIELD[signal])
+        return getattr(make_otlp_exporters(protocol, (signal,), OtlpOptions(timeout=settings.for_signal(signal, "timeout"))), _FIELD[signal])
     except (ValueError, ImportError) as error:
         warn_once(
             f"otlp:{signal}",
@@ -65,23 +65,24 @@ def _by_entry_point(signal: Signal, name: str) -> Any:
 
 def span_processors(settings: Settings, choice: Choice) -> list[AgentSpanProcessor]:
     """One processor, with a queue of its own, for each exporter of spans."""
-    limits = _limits(settings, settings.bsp_delay_ms, settings.bsp_queue, settings.bsp_batch)
-    exporters = [*([EnvelopeSpanExporter()] if choice.ledger else []), *load("traces", choice)]
+    limits = _limits(settings, "traces", settings.bsp_delay_ms, settings.bsp_queue, settings.bsp_batch)
+    exporters = [*([EnvelopeSpanExporter()] if choice.ledger else []), *load(settings, "traces", choice)]
     return [AgentSpanProcessor(exporter, limits) for exporter in exporters]
 
 
 def log_processors(settings: Settings, choice: Choice) -> list[AgentLogProcessor]:
     """The same for log records."""
-    limits = _limits(settings, settings.blrp_delay_ms, settings.blrp_queue, settings.blrp_batch)
-    exporters = [*([EnvelopeLogExporter()] if choice.ledger else []), *load("logs", choice)]
+    limits = _limits(settings, "logs", settings.blrp_delay_ms, settings.blrp_queue, settings.blrp_batch)
+    exporters = [*([EnvelopeLogExporter()] if choice.ledger else []), *load(settings, "logs", choice)]
     return [AgentLogProcessor(exporter, limits) for exporter in exporters]
 
 
-def _limits(settings: Settings, delay_ms: int, queue: int | None, batch: int) -> Limits:
+def _limits(settings: Settings, signal: Signal, delay_ms: int, queue: int | None, batch: int) -> Limits:
     # Bounded in bytes first. OTel's default of 2048 spans is a second of a busy agent; a number of the user's own counts.
     return Limits(
         delay=delay_ms / 1000,
         max_items=queue or 65_536,
         batch_items=min(batch, queue or batch),
         max_bytes=settings.queue_bytes,
+        attempt=settings.for_signal(signal, "timeout"),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
-from .. import __version__, config, integrations, semconv
+from .. import config, integrations, semconv
 from ..core import patching, records, runs, settings as settings_in_force, streams
 from ..core.contain import Contained, warn_once
 from ..core.engine import engine
@@ -31,7 +31,7 @@ from ..signals.run import RunTracker
 from ..signals.spans import Spans
 from . import summary
 from .choices import choose
-from .providers import Providers, build, resource_of
+from .providers import Providers, build, metrics_in_child, resource_of
 from .stamp import LogStamp, SpanStamp, StampingGuard
 
 if TYPE_CHECKING:
@@ -191,9 +191,9 @@ def instrument(
 
 def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> None:
     flavours = semconv.flavours(settings.semconv)
-    tracer = tracer_provider.get_tracer(semconv.SCOPE, __version__, schema_url=semconv.SCHEMA_URL)
-    meter = meter_provider.get_meter(semconv.SCOPE, __version__, schema_url=semconv.SCHEMA_URL)
-    logger = logger_provider.get_logger(semconv.SCOPE, __version__, schema_url=semconv.SCHEMA_URL)
+    tracer = tracer_provider.get_tracer(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
+    meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
+    logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     redact = default_policy().attributes
     measured = Metrics(meter, flavours, _dropped)
     _ledger(settings)
@@ -266,6 +266,8 @@ def _in_child() -> None:
     with _HOOKS:
         streams.forget_live()
         engine.forget()
+        if state.providers is not None:
+            metrics_in_child(state.providers.meter)
         if state.writer is not None:
             state.writer.reset_in_child()
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.util._importlib_metadata import entry_points
 
-from .. import __version__
+from .. import semconv
 from ..core.contain import Contained
 from ..metrics.views import views
 from ..pipeline.exit import ExitCoordinator
@@ -46,7 +47,7 @@ class Providers:
 def resource_of(settings: Settings) -> Resource:
     """OTel's resource, redacted, named after the agent where nobody named the service."""
     resource = Resource.create(
-        {"telemetry.distro.name": "otel-agent-instrumentation", "telemetry.distro.version": __version__}
+        {"telemetry.distro.name": "otel-agent-instrumentation", "telemetry.distro.version": semconv.VERSION}
     )
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: settings.agent()}))
@@ -87,7 +88,7 @@ def build(settings: Settings, coordinator: ExitCoordinator) -> Providers:
 
 def _readers(settings: Settings, coordinator: ExitCoordinator) -> list[MetricReader]:
     readers: list[MetricReader] = []
-    for exporter in exporters.load("metrics", choose(settings, "metrics")):
+    for exporter in exporters.load(settings, "metrics", choose(settings, "metrics")):
         with _READER:
             if isinstance(exporter, MetricReader):
                 readers.append(exporter)
@@ -96,6 +97,17 @@ def _readers(settings: Settings, coordinator: ExitCoordinator) -> list[MetricRea
                 coordinator.register(exporter)
             readers.append(PeriodicExportingMetricReader(exporter, export_interval_millis=settings.metric_interval_ms))
     return readers
+
+
+def metrics_in_child(meter: Any) -> None:
+    """In a forked child: begin every sum anew, or the parent's would be told twice.
+
+    The SDK's consumer makes a fresh storage for a reader that it is given again; private, and contained by the caller.
+    """
+    consumer = meter._measurement_consumer  # noqa: SLF001
+    consumer._lock = threading.Lock()  # noqa: SLF001 - another thread of the parent may have held it
+    for reader in list(consumer._reader_storages):  # noqa: SLF001
+        consumer.add_metric_reader(reader)
 
 
 def _id_generator(name: str | None) -> Any:

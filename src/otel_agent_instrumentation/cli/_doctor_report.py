@@ -20,6 +20,7 @@ _SCOPE: Final = (
     "What this environment (folder, variables, installed packages) would do. Looked at in a process of doctor's own:\n"
     "a running agent's patches and faults are its own, and told by its log and its ledger."
 )
+REPORT_IT: Final = "mend what the checks above name; if it stays, report it, with `otel-agent doctor --json`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,11 @@ class Report:
 
     def add(self, name: str, title: str, look: Callable[[], Iterable[Finding]]) -> None:
         """Add the section that ``look`` finds. A fault of doctor's own is a problem in its place, and not the end."""
-        findings = contain.call(f"doctor.{name}", lambda: tuple(look()))
-        if findings is None:
-            findings = (Finding("problem", "this check itself failed", "report it, with `otel-agent doctor --json`."),)
-        self.sections.append(Section(name, title, findings))
+        findings: list[Finding] = []
+        error = attempt(name, lambda: findings.extend(look()))
+        if error is not None:
+            findings.append(Finding("problem", f"this check itself failed: {error}", REPORT_IT))
+        self.sections.append(Section(name, title, tuple(findings)))
 
     def count(self, mark: Mark) -> int:
         """How many findings have ``mark``."""
@@ -93,6 +95,22 @@ class Report:
         if not problems:
             return f"All is well, with {_many(warnings, 'warning')}." if warnings else "All is well."
         return f"{_many(problems, 'problem')}, {_many(warnings, 'warning')}."
+
+
+def attempt(site: str, function: Callable[[], object]) -> str | None:
+    """Run somebody else's code: the class and first line of what it raised, or None."""
+    raised: list[str] = []
+
+    def noted() -> None:
+        try:
+            function()
+        except BaseException as error:
+            raised.append(f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
+            if not isinstance(error, SystemExit):
+                raise
+
+    contain.call(f"doctor.{site}", noted)
+    return raised[0] if raised else None
 
 
 def _many(count: int, what: str) -> str:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import semconv
 from ..core import contain
 from ._doctor_packages import DISTRIBUTION
-from ._doctor_report import Finding
+from ._doctor_report import Finding, attempt
 from ._doctor_responder import INPUT, MODEL, OUTPUT, responder
-from ._doctor_trial import CANARY, attempt
+from ._doctor_trial import CANARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,12 +21,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from .. import __version__, integrations
+from .. import integrations
 from ..bootstrap import install
 from ..bootstrap.stamp import StampingGuard
 from ..core import contain, patching
 from ..core.records import EventRecord
-from ..ledger.sink import Sink
+from ..ledger.sink import take
 from ..ledger.writer import Writer
 from ..metrics.views import views
 from ..redaction import install as guarding
@@ -34,7 +34,7 @@ from ..redaction import selfcheck
 from ..redaction.policy import default_policy
 from ..redaction.processors import LogGuard
 from ._doctor_packages import DISTRIBUTION, installed
-from ._doctor_report import Finding
+from ._doctor_report import Finding, attempt
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -114,22 +114,6 @@ def _import(client: str) -> str | None:
     return error
 
 
-def attempt(site: str, function: Any) -> str | None:
-    """Run somebody else's code: the class and first line of what it raised, or None."""
-    raised: list[str] = []
-
-    def noted() -> None:
-        try:
-            function()
-        except BaseException as error:
-            raised.append(f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
-            if not isinstance(error, SystemExit):
-                raise
-
-    contain.call(f"doctor.{site}", noted)
-    return raised[0] if raised else None
-
-
 def seams(run: Trial, settings: Settings) -> Iterator[Finding]:
     """The state of every patch, client by client."""
     others = dict.fromkeys(who for who, _, _ in run.states if who not in integrations.BUILTIN)
@@ -155,7 +139,7 @@ def _client_seams(name: str, own: Sequence[tuple[Seam, SeamState]]) -> Iterator[
     patched = sum(state == "patched" for _, state in own)
     absent = [f"{s.module}.{s.attribute}" for s, state in own if state != "patched" and s.optional]
     yield Finding("ok" if patched else "problem", f"{name}: {patched} of {len(own)} places patched")
-    if absent:
+    if absent and name in integrations.BUILTIN:
         yield Finding("note", f"{name}: not in the installed version, nor needed there: {', '.join(absent)}")
     for seam, state in own:
         if state != "patched" and not seam.optional:
@@ -207,7 +191,7 @@ _CONTENT: Final = {
 def _ledger_is_redacted(path: Path) -> bool:
     writer = Writer(str(path.parent), str(path), {}, "doctor")
     payload = {"password": "of-the-doctor", "text": f"a {CANARY} b"}
-    Sink(writer, default_policy(), __version__).take(EventRecord("doctor.canary", time.time_ns(), payload))
+    take(writer, default_policy(), EventRecord("doctor.canary", time.time_ns(), payload))
     writer.close()
     text = path.read_text()
     return "doctor.canary" in text and CANARY not in text and payload["password"] not in text

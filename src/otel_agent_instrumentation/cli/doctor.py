@@ -11,10 +11,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import config
-from ..core import contain
 from . import _doctor_packages as packages
 from ._doctor_quiet import quiet
-from ._doctor_report import Finding, Report
+from ._doctor_report import REPORT_IT, Finding, Report, attempt
 
 if TYPE_CHECKING:
     import argparse
@@ -44,8 +43,11 @@ def run(options: argparse.Namespace) -> int:
         if settings.sdk_disabled:
             told = Finding("warning", "OTEL_SDK_DISABLED is true: nothing is patched, recorded or written", _UNSET)
             report.add("patches", "Patches", lambda: [told])
-        elif contain.call("doctor.trial", _process, report, settings, not options.no_self_test) is None:
-            report.add("patches", "Patches", lambda: [_BROKEN])
+        else:
+            error = attempt("trial", lambda: _process(report, settings, test=not options.no_self_test))
+            if error is not None:
+                told = Finding("problem", f"this process could not be instrumented: {error}", REPORT_IT)
+                report.add("trial", "Trial", lambda: [told])
         report.add("exporters", "Exporters", lambda: _exporters(settings))
         report.add("ledger", "Ledger", lambda: _ledger(settings))
     logged = [Finding("warning", text, "see what it names.") for text in heard.lines.values()]
@@ -56,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 _UNSET = "unset it, unless this is meant."
-_BROKEN = Finding("problem", "this process could not be instrumented", "report it, with `otel-agent doctor --json`.")
 
 
 def _environment(report: Report, settings: Settings) -> None:
@@ -86,7 +87,7 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
     return ledger(settings)
 
 
-def _process(report: Report, settings: Settings, test: bool) -> bool:  # noqa: FBT001 - called by containment
+def _process(report: Report, settings: Settings, *, test: bool) -> None:
     from . import _doctor_trial as trial
     from ._doctor_self_test import faults, self_test
 
@@ -100,7 +101,6 @@ def _process(report: Report, settings: Settings, test: bool) -> bool:  # noqa: F
         elif test:
             report.add("self_test", "Self-test", lambda: self_test(process, settings))
     report.add("faults", "Faults of our own meanwhile", faults)
-    return True
 
 
 _TAKEN = Finding(

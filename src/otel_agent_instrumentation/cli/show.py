@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         found = _chosen(options.run, Path(settings.ledger_dir), settings.ledger_path)
         shown = [_show(files, options) for files in found]
+    except BrokenPipeError:
+        raise  # whoever reads our output has left, which is no fault of a ledger file
     except OSError as error:
         place = error.filename or options.run or settings.ledger_dir
         return _fail(f"{clean(str(place))}: {error.strerror}")
@@ -61,7 +63,7 @@ def _chosen(wanted: str | None, folder: Path, shared: str | None) -> list[RunFil
                 _fail(f"{clean(wanted)}: no line of it can be read as an event")
             return found
         folder, wanted, shared = path, None, None
-    known = reader.runs_of(Path(shared)) if shared and Path(shared).exists() else []
+    known = reader.runs_of(Path(shared))[::-1] if shared and Path(shared).exists() else []
     known = [*known, *reader.runs(folder)]
     if wanted is None:
         if not known:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 
+from .contain import guard
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
 
-attach: Callable[[Any], Any] = otel_context.attach
-"""Make a context current; returns the token for `detach`."""
+attach: Callable[[Any], Any] = guard("context.attach", otel_context.attach)
+"""Make a context current; returns the token for `detach`. Never raises: a context variable does not."""
 detach: Callable[[Any], None] = otel_context.detach
 """Undo `attach`, in the context it was made in: elsewhere it raises `ValueError` or logs, see `engine.detach`."""
 current: Callable[[], Context] = otel_context.get_current

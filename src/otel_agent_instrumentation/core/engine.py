@@ -41,6 +41,7 @@ _WAIT = 0.05  # seconds
 _RUNS = Contained("engine.runs")
 _LEAVE = Contained("engine.leave")
 _END = Contained("engine.end")
+_FACT = Contained("engine.error_facts")
 _RESULT = Contained("engine.result")
 
 
@@ -68,18 +69,22 @@ class Engine:
         self._ended: deque[Call] = deque()
         # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
         self._telling = threading.RLock()
-        self._observers: tuple[tuple[Observer, Contained, Contained], ...] = ()
+        self._observers: tuple[tuple[Observer, Contained], ...] = ()
+        self._starters: tuple[tuple[Callable[[Call], None], Contained], ...] = ()
 
     def observe(self, *observers: Observer) -> None:
         """Replace the observers. Each is contained by itself."""
         self._observers = tuple(
-            (item, Contained(f"{item.name}.on_start"), Contained(f"{item.name}.on_end")) for item in observers
+            (item, Contained(f"{item.name}.on_end")) for item in observers
+        )
+        self._starters = tuple(
+            (item.on_start, Contained(f"{item.name}.on_start")) for item in observers if hasattr(item, "on_start")
         )
 
     @property
     def observers(self) -> tuple[Observer, ...]:
         """The observers, in the order in which they are told."""
-        return tuple(item for item, _, _ in self._observers)
+        return tuple(item for item, _ in self._observers)
 
     def begin(
         self, library: str, begin: Begin, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -99,9 +104,9 @@ class Engine:
         if self.runs is not None:
             with _RUNS:  # by itself: a call without its run still has its span
                 self.runs.enter(call, context)
-        for observer, on_start, _ in self._observers:
-            with on_start:
-                observer.on_start(call)
+        for on_start, contained in self._starters:
+            with contained:
+                on_start(call)
         if call.context is None:
             call.context = call.parent or context
         return call
@@ -119,7 +124,8 @@ class Engine:
             call.end_ns = call.start_ns + (clock - call.start_clock)
             if call.error is not None:
                 call.error_type = call.error_type or error_type(call.error)
-                call.status_code = getattr(call.error, "status_code", None)
+                with _FACT:  # by itself: a property of somebody's exception
+                    call.status_code = getattr(call.error, "status_code", None)
             if self.runs is not None:
                 with _RUNS:
                     self.runs.leave(call)
@@ -134,7 +140,7 @@ class Engine:
                 self._tell(call)
 
     def _tell(self, call: Call) -> None:
-        for observer, _, on_end in self._observers:
+        for observer, on_end in self._observers:
             with on_end:
                 observer.on_end(call)
         call.span = None

@@ -157,13 +157,12 @@ class Call:
 
 
 class Observer(Protocol):
-    """Sees every call begin and end. Contained: a fault here costs this observer's signal, for this call."""
+    """Sees every call end, and begin if it has an `on_start`. A fault here costs this observer's signal, for this call.
+
+    `on_start(call)` is told before the call runs, when the request's facts are there.
+    """
 
     name: str
-
-    def on_start(self, call: Call) -> None:
-        """The call is about to run. Request facts are there."""
-        ...
 
     def on_end(self, call: Call) -> None:
         """The call has ended, once. All facts are there."""

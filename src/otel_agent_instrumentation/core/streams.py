@@ -93,8 +93,10 @@ class StreamState:
         if self.reading or self._over:
             return
         if isinstance(sys.exc_info()[1], GeneratorExit):
-            # A dropped generator closes its response, perhaps inside the garbage collector: take no lock here.
-            self.dropped()
+            # A dropped generator closes its response, perhaps inside the garbage collector: take no lock here. Over the
+            # bytes it is only a loop that was left: how, the answer's own `close` or its end will tell.
+            if self.parsed:
+                self.dropped()
             return
         error = leaving.get()
         if error is not None:
@@ -138,17 +140,16 @@ def forget_live() -> None:
 
 
 def _left(state: StreamState, token: Any, error: BaseException | None) -> None:
-    """Reading is over: drained, or with the ``error`` that the caller is about to see. Never raises."""
+    """Reading is over: drained, or with the ``error`` that the caller is about to see."""
     state.reading = False
     with _LEAVE:
         detach(token, state.call.context, error)
-    with _END:
-        if error is None:
-            state.drained()
-        elif isinstance(error, GeneratorExit):
-            state.dropped()
-        else:
-            state.failed(error)
+    if error is None:
+        state.drained()
+    elif isinstance(error, GeneratorExit):
+        state.dropped()
+    else:
+        state.failed(error)
 
 
 class SyncReader:
@@ -170,14 +171,16 @@ class SyncReader:
         try:
             chunk = next(self._inner)
         except StopIteration:
-            _left(state, token, None)
+            with _LEAVE:
+                _left(state, token, None)
             raise
         except BaseException as error:
-            _left(state, token, error)
+            with _LEAVE:
+                _left(state, token, error)
             raise
         state.reading = False
-        _detach(token)
         with _CHUNK:
+            _detach(token)
             state.chunk(chunk)
         return chunk
 
@@ -214,14 +217,16 @@ class AsyncReader:
         try:
             chunk = await self._inner.__anext__()
         except StopAsyncIteration:
-            _left(state, token, None)
+            with _LEAVE:
+                _left(state, token, None)
             raise
         except BaseException as error:
-            _left(state, token, error)
+            with _LEAVE:
+                _left(state, token, error)
             raise
         state.reading = False
-        _detach(token)
         with _CHUNK:
+            _detach(token)
             state.chunk(chunk)
         return chunk
 
@@ -270,18 +275,17 @@ class BodyTap(wrapt.ObjectProxy):  # type: ignore[misc]
 
     def close(self) -> Any:
         """Close the body; the caller's own exception passes."""
-        self._closing()
+        with _CLOSE:
+            if self._self_state is not None:
+                self._self_state.closing()
         return self.__wrapped__.close()
 
     def aclose(self) -> Any:
         """The same for an async body: an awaitable."""
-        self._closing()
-        return self.__wrapped__.aclose()
-
-    def _closing(self) -> None:
         with _CLOSE:
             if self._self_state is not None:
                 self._self_state.closing()
+        return self.__wrapped__.aclose()
 
     def __del__(self) -> None:
         with _DROP:
@@ -292,6 +296,15 @@ class BodyTap(wrapt.ObjectProxy):  # type: ignore[misc]
 def state_of(body: Any) -> StreamState | None:
     """The stream that a response's ``body`` belongs to, if it is tapped."""
     return body._self_state if isinstance(body, BodyTap) else None  # noqa: SLF001
+
+
+def answer_close(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A wrapt wrapper for `close` of a client's raw answer, sync or async: its body may have been closed before."""
+    with _CLOSE:
+        state = state_of(instance.http_response.stream)
+        if state is not None:
+            state.closing()
+    return wrapped(*args, **kwargs)
 
 
 def _leaving(args: tuple[Any, ...]) -> Any:

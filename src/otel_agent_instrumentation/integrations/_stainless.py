@@ -17,7 +17,7 @@ from ..core.contain import Contained
 from ..core.engine import Engine, async_wrapper, current_call, sync_wrapper
 from ..core.patching import Seam
 from ..core.spec import Request
-from ..core.streams import AsyncTap, BodyTap, StreamState, SyncTap, async_exit, state_of, sync_exit
+from ..core.streams import AsyncTap, BodyTap, StreamState, SyncTap, answer_close, async_exit, state_of, sync_exit
 from ._providers import provider
 from ._sse import BytesAccumulator
 
@@ -67,6 +67,10 @@ class Stainless:
         found += [
             Seam(streaming, f"{name}.__stream__", self._parsing, "what goes wrong in a raw answer's stream")
             for name in ("Stream", "AsyncStream")
+        ]
+        found += [
+            Seam(f"{self.library}._response", f"{name}.close", answer_close, "how a raw answer's stream was left")
+            for name in ("APIResponse", "AsyncAPIResponse")
         ]
         exits = [(streaming, "Stream"), (f"{self.library}._response", "ResponseContextManager"), *exits]
         for module, name in exits:

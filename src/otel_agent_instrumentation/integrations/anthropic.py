@@ -30,11 +30,11 @@ def _route(method: str, url: str) -> Api | None:
 
 
 def _no_native_span(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
+    native = False  # where we cannot tell, it stands down: it would put our trace into the user's request
     with _NATIVE:
         call = current_call()
-        if call is not None and call.library == "anthropic":
-            return None
-    return wrapped(*args, **kwargs)
+        native = call is None or call.library != "anthropic"
+    return wrapped(*args, **kwargs) if native else None
 
 
 _client = Stainless(

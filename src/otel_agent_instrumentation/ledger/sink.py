@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__, semconv
+from .. import semconv
 from ..core.records import EventRecord, SpanRecord
 from .writer import Event
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .writer import Writer
 
 
-_SCOPE = {"name": semconv.SCOPE, "version": __version__, "schema_url": semconv.SCHEMA_URL}
+_SCOPE = {"name": semconv.SCOPE, "version": semconv.VERSION, "schema_url": semconv.SCHEMA_URL}
 
 
 def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord) -> None:

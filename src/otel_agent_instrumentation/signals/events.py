@@ -36,9 +36,6 @@ class Events:
         self._cache_write = tuple(dict.fromkeys(flavour.cache_write for flavour in flavours))
         self._redact = redact
 
-    def on_start(self, call: Call) -> None:
-        """Nothing: the event is told at the end."""
-
     def on_end(self, call: Call) -> None:
         """Emit the event, in the call's context, if content goes to events."""
         if settings().content not in {"EVENT_ONLY", "SPAN_AND_EVENT"}:

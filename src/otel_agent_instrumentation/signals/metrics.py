@@ -73,9 +73,6 @@ class Metrics:
         engine.drain()
         return self._dropped()
 
-    def on_start(self, call: Call) -> None:
-        """Nothing: durations are known at the end."""
-
     def on_end(self, call: Call) -> None:
         """Record duration, time to first chunk and tokens, with the call's span as exemplar."""
         request, response = call.request, call.response

@@ -157,7 +157,8 @@ drive_openai = drive_anthropic = drive
 def client_for(exchange: Exchange, url: str, *, asynchronous: bool = False) -> Any:
     """Return the client that made such a request, pointed at ``url``; no retries, so that one call is one request."""
     prefix = "Async" if asynchronous else ""
-    common: dict[str, Any] = {"api_key": "test", "max_retries": 0}
+    # With a timeout of the caller's own, anthropic does not refuse a long answer that is not streamed.
+    common: dict[str, Any] = {"api_key": "test", "max_retries": 0, "timeout": 60.0}
     if exchange.provider == "anthropic":
         return getattr(anthropic, f"{prefix}Anthropic")(base_url=url, **common)
     if exchange.provider == "groq":
