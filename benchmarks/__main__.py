@@ -42,9 +42,7 @@ def _time(run: Callable[[Any], None], count: int) -> float:
     return best
 
 
-def _rounds(
-    measured: dict[str, Any], count: int, run: Callable[[Any], None] | None = None
-) -> dict[str, list[float]]:
+def _rounds(measured: dict[str, Any], count: int, run: Callable[[Any], None] | None = None) -> dict[str, list[float]]:
     """Each variant's cost over the bare call, in seconds, once a round."""
     costs: dict[str, list[float]] = {name: [] for name in measured}
     for _ in range(ROUNDS):
@@ -81,7 +79,7 @@ def chunks() -> None:
 
 def _has_official() -> bool:
     try:
-        import opentelemetry.instrumentation.genai.openai  # noqa: F401, PLC0415
+        import opentelemetry.instrumentation.genai.openai  # noqa: F401
     except ImportError:
         return False
     return True

@@ -87,7 +87,11 @@ def stock_providers() -> tuple[TracerProvider, MeterProvider, LoggerProvider]:
     """What a hand-written program builds: the SDK's batch processor, and a metric reader."""
     tracer = TracerProvider(shutdown_on_exit=False)
     tracer.add_span_processor(BatchSpanProcessor(Counting(), max_queue_size=100_000))
-    return tracer, MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False), LoggerProvider(shutdown_on_exit=False)
+    return (
+        tracer,
+        MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False),
+        LoggerProvider(shutdown_on_exit=False),
+    )
 
 
 def call(target: openai.OpenAI) -> None:
@@ -100,6 +104,11 @@ def call(target: openai.OpenAI) -> None:
 def stream(target: openai.OpenAI) -> None:
     """One call, streamed and drained."""
     for _ in target.chat.completions.create(
-        model=MODEL, messages=[{"role": "user", "content": PROMPT}], temperature=0.1, max_tokens=100, top_p=1.0, stream=True
+        model=MODEL,
+        messages=[{"role": "user", "content": PROMPT}],
+        temperature=0.1,
+        max_tokens=100,
+        top_p=1.0,
+        stream=True,
     ):
         pass

@@ -95,7 +95,7 @@ def floor() -> Iterator[Callable[[openai.OpenAI], None]]:
 @contextlib.contextmanager
 def official() -> Iterator[Callable[[openai.OpenAI], None]]:
     """`opentelemetry-instrumentation-genai-openai`, content off."""
-    from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor  # noqa: PLC0415 - only in its environment
+    from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 
     tracers, meters, loggers = fixtures.stock_providers()
     instrumentor = OpenAIInstrumentor()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from .semconv import VERSION as __version__
 
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -38,10 +37,10 @@ def instrument(
     Does nothing where `OTEL_SDK_DISABLED=true`. Never raises: a part that cannot be installed is a warning and a line
     of `otel-agent doctor`.
     """
-    from .core.contain import Contained  # noqa: PLC0415 - importing the package must cost nothing
+    from .core.contain import Contained
 
     with Contained("instrument"):
-        from .bootstrap import install  # noqa: PLC0415
+        from .bootstrap import install
 
         install.instrument(
             tracer_provider=tracer_provider, meter_provider=meter_provider, logger_provider=logger_provider, only=only
@@ -50,20 +49,20 @@ def instrument(
 
 def uninstrument() -> None:
     """Undo `instrument()`: the clients' own objects are back, what was recorded is flushed. Never raises."""
-    from .core.contain import Contained  # noqa: PLC0415
+    from .core.contain import Contained
 
     with Contained("uninstrument"):
-        from .bootstrap import install  # noqa: PLC0415
+        from .bootstrap import install
 
         install.uninstrument()
 
 
 def flush(timeout: float = 2.0) -> bool:
     """Deliver what waits for its exporter, within ``timeout`` seconds; whether all of it was delivered. Never raises."""
-    from .core.contain import Contained  # noqa: PLC0415
+    from .core.contain import Contained
 
     with Contained("flush"):
-        from .bootstrap import install  # noqa: PLC0415
+        from .bootstrap import install
 
         return install.flush(timeout)
     return False
@@ -71,11 +70,11 @@ def flush(timeout: float = 2.0) -> bool:
 
 def __getattr__(name: str) -> Any:
     if name == "run":
-        from .signals.api import run  # noqa: PLC0415
+        from .signals.api import run
 
         return run
     if name == "suppress":
-        from .core.suppress import suppress  # noqa: PLC0415
+        from .core.suppress import suppress
 
         return suppress
     msg = f"module {__name__!r} has no attribute {name!r}"

@@ -250,9 +250,9 @@ def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any
 def _toml(path: Path) -> dict[str, Any]:
     # Imported here: most processes have no configuration file, and tomllib costs 20 ms.
     if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415
+        import tomllib
     else:
-        import tomli as tomllib  # noqa: PLC0415
+        import tomli as tomllib
     with path.open("rb") as file:
         return tomllib.load(file)
 

@@ -13,18 +13,14 @@ from typing import Any
 
 import pytest
 
-from ledger_lines import BEGAN, RUN, call, line, root, span, tokens, write
+from ledger_lines import ATTEMPT, BEGAN, RUN, RUN_LINES, STOP, TOOLS, call, line, root, span, tokens, write
 from otel_agent_instrumentation import semconv
 from otel_agent_instrumentation.cli import main
 
 LEDGER = Path("logs/telemetry")
 FILE = LEDGER / f"{RUN}.jsonl"
-PROGRAM = [
-    sys.executable,
-    "-c",
-    "import sys; from otel_agent_instrumentation.cli import main; sys.exit(main())",
-    "show",
-]
+CODE = "import sys; from otel_agent_instrumentation.cli import main; sys.exit(main())"
+PROGRAM = [sys.executable, "-c", CODE, "show"]
 
 SHOWN = """\
 run 20261121T080000Z-aaaaaaaa · 2026-11-21 08:00:00 UTC · trace aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa

@@ -32,6 +32,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def start(folder: Path, *command: str, **settings: str) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
     return subprocess.Popen(
         [LAUNCHER, sys.executable, *command],
         cwd=folder,

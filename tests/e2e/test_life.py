@@ -78,14 +78,16 @@ def test_a_dead_collector_costs_two_seconds_at_most_and_the_loss_is_said(tmp_pat
             url = "http://collector.invalid:4318"
         else:
             sink.fail(Fault(blackhole=True) if trouble == "blackhole" else Fault(status=503))
-        ended = launched.agent(tmp_path, "normal", provider, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+        without = launched.agent(tmp_path / "without", "normal", provider)
+        ended = launched.agent(tmp_path / "with", "normal", provider, OTEL_EXPORTER_OTLP_ENDPOINT=url)
     assert ended.code == 0
-    assert ended.seconds < 3.5, "two seconds for all signals together, and the interpreter's own end"
+    # Two seconds for all signals together; one more for a machine that is busy with other things.
+    assert ended.seconds < without.seconds + 3.0
     last = ended.stderr.strip().splitlines()[-1]
     # 3 calls and the root of their run.
     assert f"{CALLS + 1} spans: 0 exported to otlp" in last, ended.stderr
     assert f"{CALLS + 1} dropped" in last or f"{CALLS + 1} unknown" in last, ended.stderr
-    assert sum(line.event == "span.ended" for line in launched.lines(tmp_path)) == CALLS + 1
+    assert sum(line.event == "span.ended" for line in launched.lines(tmp_path / "with")) == CALLS + 1
 
 
 def test_nothing_configured_writes_the_ledger_and_one_line(tmp_path, provider):
@@ -206,3 +208,19 @@ def test_a_forked_child_tells_its_own_tokens_and_not_its_parents_again(tmp_path,
         assert ended.code == 0, ended.stderr
         series = sink.points("gen_ai.client.token.usage")
         assert sum(point.count for point in series) == 2 * (CALLS + 1), "input and output of each call, once"
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["alive", "dead"])
+def test_the_books_are_closed_in_the_ledger(tmp_path, provider, alive):
+    with OtlpSink() as sink:
+        if not alive:
+            sink.refuse()
+        launched.agent(tmp_path, "normal", provider, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+    last = launched.lines(tmp_path)[-1]
+    assert last.event == "agent.pipeline_closed"
+    books = {item["signal"]: item for item in last.payload["pipelines"]}
+    assert books["spans"]["emitted"] == CALLS + 1
+    for item in books.values():
+        lost = sum(item["dropped"].values()) + item["unknown"]
+        assert item["emitted"] == item["exported"] + lost
+        assert (lost == 0) is alive

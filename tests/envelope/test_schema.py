@@ -87,7 +87,7 @@ def test_lines_of_other_peoples_spans_and_of_metrics_keep_it():
         link = trace.Link(trace.SpanContext(3, 4, is_remote=True), {"a": 1})
         with tracer.start_as_current_span("outer", kind=trace.SpanKind.PRODUCER) as outer:
             outer.add_event("seen", {"words": ["a", "b"], "share": 0.5})
-            with pytest.raises(ValueError), tracer.start_as_current_span("inner", links=[link]):
+            with pytest.raises(ValueError, match="secret"), tracer.start_as_current_span("inner", links=[link]):
                 raise ValueError("secret")
         reader = PeriodicExportingMetricReader(EnvelopeMetricExporter(), export_interval_millis=3_600_000)
         with Provider() as provider, openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k") as client:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from ledger_lines import BEGAN, RUN, line, root, write
 from otel_agent_instrumentation.core.runs import Run
 from otel_agent_instrumentation.ledger import reader
 from otel_agent_instrumentation.ledger.writer import Event, Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def names(found: reader.Events) -> list[str]:
@@ -81,7 +84,8 @@ BAD = {
     "a list": b"[1,2]\n",
     "another log's line": b'{"level":"info","msg":"hello"}\n',
     "nested without end": b"[" * 100_000 + b"\n",
-    "a wrong type": b'{"schema_version":"1.0","timestamp":"t","source":"s","run_id":7,"cycle":0,"event":"e","payload":{},"tags":{}}\n',
+    "a wrong type": b'{"schema_version":"1.0","timestamp":"t","source":"s","run_id":7,'
+    b'"cycle":0,"event":"e","payload":{},"tags":{}}\n',
 }
 
 

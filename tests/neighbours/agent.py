@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
 import inspect
 import json
 import sys
@@ -91,7 +92,7 @@ async def called(name: str) -> list[Any]:
     streamed = name.endswith("stream")
     if streamed and "async" in name:
         result = [item async for item in result]
-    items = list(result) if streamed else [result]
+    items: list[Any] = list(result) if streamed else [result]
     return [[type(item).__qualname__, item.model_dump(mode="json")] for item in items]
 
 
@@ -111,7 +112,11 @@ class Witness:
 
     async def call(self, phase: str) -> None:
         """Make the calls, and keep what they returned and left behind."""
-        results, spans, before = {}, {}, self.tokens()
+        results: dict[str, Any] = {}
+        spans: dict[str, Any] = {}
+        before = self.tokens()
+        if "cache" not in PLAN["steps"]:
+            forget()
         for name in PLAN["calls"] or CALLS:
             first = len(self.exporter.get_finished_spans())
             results[name] = await called(name)
@@ -161,13 +166,21 @@ def looks(modules: dict[str, Any]) -> dict[str, int]:
 
 def bury() -> None:
     """A library that wraps what is wrapped already: whoever is below cannot be taken off."""
-    inner: Any = openai.resources.chat.completions.Completions.create
+    completions: Any = importlib.import_module("openai.resources.chat.completions").Completions
+    inner = completions.create
 
     @functools.wraps(inner)
     def over(*args: Any, **kwargs: Any) -> Any:
         return inner(*args, **kwargs)
 
-    setattr(openai.resources.chat.completions.Completions, "create", over)  # noqa: B010 - a patch, not a mistake
+    completions.create = over
+
+
+def forget() -> None:
+    """Drop what the clients keep: their resources, which keep accessors made from their methods as they were."""
+    for client in (gpt, agpt, claude, aclaude):
+        for name in ("chat", "responses", "embeddings", "messages", "beta"):
+            vars(client).pop(name, None)
 
 
 def cache() -> None:
@@ -188,15 +201,13 @@ STEPS: dict[str, Any] = {
 }
 
 
-async def main() -> None:
+async def main() -> dict[str, Any]:
     witness = Witness()
     if not PLAN["launched"]:
         with suppress_instrumentation():  # so that all that is lazy is imported
             for name in CALLS:
                 await called(name)
-        for client in (gpt, agpt, claude, aclaude):
-            for name in ("chat", "responses", "embeddings", "messages", "beta"):
-                vars(client).pop(name, None)
+        forget()
     modules = {
         name: module
         for name, module in sys.modules.items()
@@ -215,8 +226,8 @@ async def main() -> None:
             ]
         else:
             STEPS[step]()
-    Path(PLAN["out"]).write_text(json.dumps({"phases": witness.phases, "changed": changed, "reports": reports}))
+    return {"phases": witness.phases, "changed": changed, "reports": reports}
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    Path(PLAN["out"]).write_text(json.dumps(asyncio.run(main())))

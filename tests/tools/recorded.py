@@ -7,7 +7,7 @@ import asyncio
 import inspect
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import anthropic
 import groq
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
+    from otel_agent_instrumentation.testing.drive import Call
     from otel_agent_instrumentation.testing.traffic import Exchange
     from otel_agent_instrumentation.testing.truth import Truth
 
@@ -62,42 +63,46 @@ _ALL_TOKENS = {
 # --- ways to call ----------------------------------------------------------------------------------------------------
 
 
+def _resource(call: Call) -> Any:
+    return cast("Any", call.function).__self__
+
+
 def _raw(client: Any, exchange: Exchange) -> Any:
     call = resolve(client, exchange)
-    parsed = call.function.__self__.with_raw_response.create(**call.arguments).parse()
+    parsed = _resource(call).with_raw_response.create(**call.arguments).parse()
     return list(parsed) if call.arguments.get("stream") else parsed
 
 
 async def _raw_async(client: Any, exchange: Exchange) -> Any:
     call = resolve(client, exchange)
-    parsed = (await call.function.__self__.with_raw_response.create(**call.arguments)).parse()
+    parsed = (await _resource(call).with_raw_response.create(**call.arguments)).parse()
     parsed = await parsed if inspect.isawaitable(parsed) else parsed
     return [item async for item in parsed] if call.arguments.get("stream") else parsed
 
 
 def _streaming(client: Any, exchange: Exchange) -> Any:
     call = resolve(client, exchange)
-    with call.function.__self__.with_streaming_response.create(**call.arguments) as response:
+    with _resource(call).with_streaming_response.create(**call.arguments) as response:
         parsed = response.parse()
         return list(parsed) if call.arguments.get("stream") else parsed
 
 
 async def _streaming_async(client: Any, exchange: Exchange) -> Any:
     call = resolve(client, exchange)
-    async with call.function.__self__.with_streaming_response.create(**call.arguments) as response:
+    async with _resource(call).with_streaming_response.create(**call.arguments) as response:
         parsed = await response.parse()
         return [item async for item in parsed] if call.arguments.get("stream") else parsed
 
 
 def _bytes(client: Any, exchange: Exchange) -> Any:
     call = resolve(client, exchange)
-    with call.function.__self__.with_streaming_response.create(**call.arguments) as response:
+    with _resource(call).with_streaming_response.create(**call.arguments) as response:
         return b"".join(response.iter_bytes())
 
 
 async def _bytes_async(client: Any, exchange: Exchange) -> Any:
     call = resolve(client, exchange)
-    async with call.function.__self__.with_streaming_response.create(**call.arguments) as response:
+    async with _resource(call).with_streaming_response.create(**call.arguments) as response:
         return b"".join([piece async for piece in response.iter_bytes()])
 
 
@@ -155,7 +160,7 @@ class Stage:
             self._clients[key] = client_for(exchange, self._provider.url, asynchronous=asynchronous)
         return self._clients[key]
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         self._provider.__enter__()
         return self
 
@@ -232,28 +237,49 @@ class Sums:
         self.calls[kind] = self.calls.get(kind, 0) + calls
 
 
+class Span(NamedTuple):
+    """What is looked at of a span, from wherever it was read."""
+
+    name: str
+    attributes: Mapping[str, Any]
+    failed: bool
+
+    @classmethod
+    def of(cls, span: Any) -> Span:
+        """From the SDK's span, or from the OTLP sink's."""
+        if isinstance(span.status, str):
+            return cls(span.name, span.attributes, span.status == "error")
+        return cls(span.name, dict(span.attributes or {}), span.status.status_code is StatusCode.ERROR)
+
+
 def problems_of_call(
-    exchange: Exchange, outcome: Outcome, spans: Iterable[Any], flavour: str = "1.41", *, unread: bool = False
+    exchange: Exchange, error: str | None, spans: Iterable[Any], flavour: str = "1.41", *, unread: bool = False
 ) -> list[str]:
-    """What is wrong with the spans of one accepted exchange. ``unread``: an error in a stream stayed bytes to the caller."""
-    calls = list(spans)
+    """What is wrong with the spans of one accepted exchange, whose caller saw ``error`` (its class).
+
+    ``unread``: the caller read bytes, so that an error in a stream was none to it.
+    """
+    calls = [Span.of(span) for span in spans]
     if len(calls) != 1:
         return [f"{len(calls)} spans: {[span.name for span in calls]}"]
     (span,) = calls
-    body, attributes = truth(exchange), dict(span.attributes or {})
-    found: list[str] = []
-    if attributes.get(semconv.OPERATION_NAME) != body.operation:
-        found.append(f"operation {attributes.get(semconv.OPERATION_NAME)}, not {body.operation}")
-    wanted, seen = facts(body, flavour), told_facts(attributes)
+    body, found = truth(exchange), list[str]()
+    if span.attributes.get(semconv.OPERATION_NAME) != body.operation:
+        found.append(f"operation {span.attributes.get(semconv.OPERATION_NAME)}, not {body.operation}")
+    wanted, seen = facts(body, flavour), told_facts(span.attributes)
     found += [
         f"{name} is {seen.get(name)!r}, the body says {wanted.get(name)!r}"
         for name in sorted({*wanted, *seen})
         if wanted.get(name) != seen.get(name)
     ]
-    failed = body.error and not (unread and outcome.kind == "ok")
-    kind = type(outcome.error).__qualname__ if outcome.error is not None else None
-    if (span.status.status_code is StatusCode.ERROR) != failed:
-        found.append(f"status {span.status.status_code.name}, error: {failed}")
-    if attributes.get(semconv.ERROR_TYPE) != kind or (failed and kind is None):
-        found.append(f"error.type {attributes.get(semconv.ERROR_TYPE)}, raised: {kind}")
+    failed = body.error and not (unread and error is None)
+    if span.failed != failed:
+        found.append(f"status ERROR is {span.failed}, the body's error is {failed}")
+    if span.attributes.get(semconv.ERROR_TYPE) != error or (failed and error is None):
+        found.append(f"error.type {span.attributes.get(semconv.ERROR_TYPE)}, raised: {error}")
     return found
+
+
+def raised(outcome: Outcome) -> str | None:
+    """The class that the caller saw, if any."""
+    return type(outcome.error).__qualname__ if outcome.error is not None else None

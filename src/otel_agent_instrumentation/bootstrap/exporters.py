@@ -39,7 +39,10 @@ def load(settings: Settings, signal: Signal, choice: Choice) -> list[Any]:
 
 def _otlp(settings: Settings, signal: Signal, protocol: str) -> Any:
     try:
-        return getattr(make_otlp_exporters(protocol, (signal,), OtlpOptions(timeout=settings.for_signal(signal, "timeout"))), _FIELD[signal])
+        return getattr(
+            make_otlp_exporters(protocol, (signal,), _options(settings, signal, protocol)),
+            _FIELD[signal],
+        )
     except (ValueError, ImportError) as error:
         warn_once(
             f"otlp:{signal}",
@@ -49,6 +52,17 @@ def _otlp(settings: Settings, signal: Signal, protocol: str) -> Any:
             error,
         )
         return None
+
+
+def _options(settings: Settings, signal: Signal, protocol: str) -> OtlpOptions:
+    """The timeout and the endpoint, which may come from the configuration file that the exporter does not know."""
+    endpoint: str | None = getattr(settings, f"{signal}_endpoint")
+    if endpoint is None and settings.endpoint is not None:
+        # As OTel's specification says: the general endpoint is a base for HTTP, and the endpoint itself for gRPC.
+        grpc = protocol == "grpc"
+        endpoint = settings.endpoint if grpc else f"{settings.endpoint.rstrip('/')}/v1/{signal}"
+    endpoints: dict[Signal, str] = {signal: endpoint} if endpoint else {}
+    return OtlpOptions(timeout=settings.for_signal(signal, "timeout"), endpoints=endpoints)
 
 
 def _by_entry_point(signal: Signal, name: str) -> Any:

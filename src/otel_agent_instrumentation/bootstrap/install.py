@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import _logs, metrics, trace
 
 from .. import config, integrations, semconv
-from ..core import patching, records, runs, settings as settings_in_force, streams
+from ..core import patching, records, runs, streams
+from ..core import settings as settings_in_force
 from ..core.contain import Contained, warn_once
 from ..core.engine import engine
 from ..core.reaper import reaper
@@ -22,7 +23,8 @@ from ..integrations import threads as thread_runs
 from ..ledger.exporter import use_writer
 from ..pipeline.accounts import snapshots
 from ..pipeline.exit import ExitCoordinator
-from ..redaction import install as guard, selfcheck
+from ..redaction import install as guard
+from ..redaction import selfcheck
 from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
 from ..signals.events import Events
@@ -82,6 +84,8 @@ def configure() -> None:
         return
     state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.providers = providers = build(settings, state.coordinator)
+    # Here as well as in `_arm`: our instrumentor may be switched off, and others' spans are to be delivered all the same.
+    state.coordinator.arm(sigterm=settings.sigterm)
     if _unset(trace.get_tracer_provider()):
         trace.set_tracer_provider(providers.tracer)
     if _unset(_logs.get_logger_provider()):
@@ -179,11 +183,15 @@ def instrument(
     state.active = True
     _observe(settings, tracer_provider, meter_provider, logger_provider)
     _arm(settings, state.coordinator)
-    chosen = set(integrations.BUILTIN if only is None else only) - set(settings.disabled)
+    contributed = integrations.contributed()
+    chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
     neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
         if name in chosen:
             patching.when_imported(module, partial(integrations.load, name))
+    for name, load in contributed.items():
+        if name in chosen:
+            patching.when_imported(name, load)
     if "threads" not in settings.disabled:
         patching.apply(thread_runs.INTEGRATION)
     self_check()
@@ -232,7 +240,7 @@ def _ledger(settings: config.Settings) -> None:
         # Made with the first event: a process that records nothing opens nothing, and start-up does not pay for it.
         with opening:
             if state.writer is None:
-                from ..ledger.writer import Writer, resource_attributes  # noqa: PLC0415 - as above
+                from ..ledger.writer import Writer, resource_attributes
 
                 resource = state.providers.resource if state.providers is not None else resource_of(settings)
                 told = resource_attributes(resource)
@@ -240,7 +248,7 @@ def _ledger(settings: config.Settings) -> None:
             return state.writer
 
     def take(record: records.Record) -> None:
-        from ..ledger.sink import take as write  # noqa: PLC0415 - as above
+        from ..ledger.sink import take as write
 
         write(writer(), default_policy(), record)
 

@@ -4,23 +4,53 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
+from .. import semconv
 from ..config import is_root
 from ..pipeline.accounts import snapshots
 
 if TYPE_CHECKING:
     from ..config import Settings
     from ..ledger.writer import Writer
+    from ..pipeline.accounts import Snapshot
+
+# Their books are the ledger's own: `writer.dropped` says what it lost.
+_LEDGER = frozenset({"EnvelopeSpanExporter", "EnvelopeLogExporter"})
 
 
 def tell(writer: Writer | None, settings: Settings) -> None:
     """Write the line, if there is anything to say and this is the process that the person started."""
+    if writer is not None and writer.written:
+        _close_the_books(writer)
     line = sentence(writer)
     if line and settings.summary and is_root() and sys.stderr is not None:
         sys.stderr.write(f"otel-agent: {line}\n")
     if writer is not None:
         writer.close()
+
+
+def _close_the_books(writer: Writer) -> None:
+    """One last line in the ledger: what was emitted, exported, dropped and lost from sight, by exporter."""
+    books = [_told(item) for item in snapshots() if item.emitted and item.exporter not in _LEDGER]
+    if books:
+        from ..ledger.writer import Event
+
+        payload = {"pipelines": books, "redacted_fields": []}
+        writer.write(Event(semconv.EVENT_PIPELINE, time.time_ns(), payload, writer.last))
+
+
+def _told(books: Snapshot) -> dict[str, Any]:
+    return {
+        "signal": books.signal,
+        "exporter": books.exporter,
+        "emitted": books.emitted,
+        "exported": books.exported,
+        "dropped": dict(books.dropped),
+        "unknown": books.unknown,
+        "queued": books.queued,
+    }
 
 
 def sentence(writer: Writer | None) -> str:
@@ -35,6 +65,6 @@ def sentence(writer: Writer | None) -> str:
     parts += [
         books.sentence()
         for books in snapshots()
-        if (books.lost or books.unknown or books.queued) and books.exporter != "EnvelopeSpanExporter"
+        if (books.lost or books.unknown or books.queued) and books.exporter not in _LEDGER
     ]
     return "; ".join(parts)

@@ -113,7 +113,7 @@ def _layout(table: list[Row], rows: list[Row], columns: int) -> _Layout:
 
 
 def _flow(parts: list[Part], columns: int) -> list[list[Part]]:
-    """Parts with dots between them, broken into lines of ``columns`` columns; a part that is longer is broken itself."""
+    """Parts with dots between them, broken into lines of ``columns`` columns; a longer part is broken itself."""
     lines: list[list[Part]] = []
     used = columns
     for part in parts:

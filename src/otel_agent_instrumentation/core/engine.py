@@ -74,9 +74,7 @@ class Engine:
 
     def observe(self, *observers: Observer) -> None:
         """Replace the observers. Each is contained by itself."""
-        self._observers = tuple(
-            (item, Contained(f"{item.name}.on_end")) for item in observers
-        )
+        self._observers = tuple((item, Contained(f"{item.name}.on_end")) for item in observers)
         self._starters = tuple(
             (item.on_start, Contained(f"{item.name}.on_start")) for item in observers if hasattr(item, "on_start")
         )

@@ -84,7 +84,7 @@ def when_imported(module: str, load: Callable[[], Integration | None]) -> None:
     """Patch what ``load`` gives once ``module`` is imported: at once if it is. Forgotten by `revert`."""
     with _lock:
         _awaited[module] = load
-    if module in sys.modules and not _importing(module):
+    if sys.modules.get(module) is not None and not _importing(module):  # None: an import that somebody forbids
         _arrived(sys.modules[module])
     elif ("await", module) not in _hooked:
         _hooked.add(("await", module))
@@ -107,7 +107,7 @@ def awaited() -> list[str]:
 
 
 def _hook(module: str) -> None:
-    if module in sys.modules and not _importing(module):
+    if sys.modules.get(module) is not None and not _importing(module):  # None: an import that somebody forbids
         on_import(sys.modules[module])
     elif ("seam", module) not in _hooked:
         # wrapt cannot take a hook back: ours stays and does nothing once nothing waits for the module.

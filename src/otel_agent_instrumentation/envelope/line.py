@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-
 SCHEMA_VERSION = "1.0"
 
 # Who speaks, by an event's first word; else the agent's name, else `agent`.
@@ -79,7 +78,10 @@ def encode(line: Line) -> bytes:
     try:
         return _encoder.encode(line) + b"\n"
     except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
-        return _encoder.encode(msgspec.structs.replace(line, payload=_plain(line.payload, 0), tags=_plain(line.tags, 0))) + b"\n"
+        return (
+            _encoder.encode(msgspec.structs.replace(line, payload=_plain(line.payload, 0), tags=_plain(line.tags, 0)))
+            + b"\n"
+        )
 
 
 def decode(data: bytes) -> Line:
@@ -102,5 +104,3 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item, depth + 1) for item in value]
     return value if value is None or isinstance(value, (bool, int, bytes)) else repr(value)[:200]
-
-

@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from typing import TYPE_CHECKING
 
+from opentelemetry.util._importlib_metadata import entry_points  # OTel's own import has read and cached them
+
+from ..core import contain
 from ..core.contain import Contained
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.patching import Integration
 
 BUILTIN = {"openai": "openai", "anthropic": "anthropic", "groq": "groq"}
@@ -22,3 +28,16 @@ def load(name: str) -> Integration | None:
         integration: Integration = importlib.import_module(f"{__name__}.{name}").INTEGRATION
         return integration
     return None
+
+
+def contributed() -> dict[str, Callable[[], Integration | None]]:
+    """Other packages' integrations, by the module that each waits for: entry points of `otel_agent_integration`.
+
+    Nothing of such a package is imported before its client is. Ours win over theirs of the same name.
+    """
+    found: dict[str, Callable[[], Integration | None]] = {}
+    with Contained("integrations.contributed"):
+        for point in entry_points(group="otel_agent_integration"):
+            if point.name not in BUILTIN:
+                found[point.name] = partial(contain.call, f"integrations.{point.name}", point.load)
+    return found

@@ -149,6 +149,7 @@ class ChunkAccumulator:
             self._id = text(get(chunk, "id"))
         if self._model is None:
             self._model = text(get(chunk, "model"))
+            self._tier = _tier(chunk)
         for choice in get(chunk, "choices") or ():
             reason = get(choice, "finish_reason")
             delta = get(choice, "delta")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LOGFIRE_MARK, _LOGFIRE_ORIGINAL = "_is_instrumented_by_logfire", "_original_request_method"
 _DEEPEST = 20
+# The second is what reading the first off a class gives.
+_WRAPPERS = (wrapt.FunctionWrapper, wrapt.BoundFunctionWrapper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def _depth(value: Any, package: str) -> int | None:
     """How many other wrappers lie over the outermost one of ``package`` in ``value``; None if it has none."""
     for depth in range(_DEEPEST):
         cls = cast("type[Any]", type(value))
-        if issubclass(cls, wrapt.FunctionWrapper):
+        if issubclass(cls, _WRAPPERS):
             wrapper = value._self_wrapper  # noqa: SLF001 - wrapt's documented prefix for a wrapper's own attributes
             home = wrapper.__module__ if type(wrapper) is FunctionType else type(wrapper).__module__
         elif cls is FunctionType and "__wrapped__" in value.__dict__:

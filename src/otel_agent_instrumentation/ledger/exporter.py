@@ -66,8 +66,8 @@ class EnvelopeSpanExporter(SpanExporter):
 
 
 def _span_event(span: ReadableSpan) -> Event:
-    from .sink import redacted, span_payload  # noqa: PLC0415 - msgspec comes with the first event, not at start-up
-    from .writer import Event  # noqa: PLC0415
+    from .sink import redacted, span_payload
+    from .writer import Event
 
     context, scope = span.context, span.instrumentation_scope
     attributes = dict(span.attributes or {})
@@ -123,8 +123,8 @@ class EnvelopeLogExporter(LogRecordExporter):
 
 
 def _log_event(item: ReadableLogRecord) -> Event:
-    from .sink import redacted  # noqa: PLC0415
-    from .writer import Event  # noqa: PLC0415
+    from .sink import redacted
+    from .writer import Event
 
     record = item.log_record
     attributes = dict(record.attributes or {})
@@ -145,8 +145,8 @@ class EnvelopeMetricExporter(MetricExporter):
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:  # noqa: ARG002 - writing a line does not wait
         """Write one line with all points."""
-        from .sink import redacted  # noqa: PLC0415
-        from .writer import Event  # noqa: PLC0415
+        from .sink import redacted
+        from .writer import Event
 
         writer = _writer()
         if writer is not None:

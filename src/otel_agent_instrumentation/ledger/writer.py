@@ -53,6 +53,8 @@ class Writer:
         self._own = runs.Run(runs.new_id(self._start_ns), agent)
         self.written: dict[str, int] = {}
         self.dropped = 0
+        self.last: Run | None = None
+        """The run of the last line: what is said about the process's end goes there."""
         self._reset()
 
     def _reset(self) -> None:
@@ -97,6 +99,7 @@ class Writer:
                     error.strerror or type(error).__name__,
                 )
                 return
+            self.last = run
             self.written[str(path)] = self.written.get(str(path), 0) + 1
 
     def _line(self, event: Event, run: Run) -> bytes:

@@ -61,7 +61,7 @@ class Bound:
         storages = getattr(consumer, "_reader_storages", None)
         if consumer is None or not isinstance(storages, dict):
             return
-        from opentelemetry.sdk.metrics._internal import _view_instrument_match as sdk  # noqa: PLC0415 - a private seam
+        from opentelemetry.sdk.metrics._internal import _view_instrument_match as sdk
 
         found: list[Any] = []
         for storage in storages.values():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.metrics.view import View
 
 from .. import semconv
-from ..core.contain import warn_once
 from .catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ def views(names: Iterable[str] = tuple(CATALOGUE)) -> list[View]:
         }
         try:
             found.append(View(**settings, aggregation_cardinality_limit=_MOST_SERIES))
-        except TypeError:
-            warn_once(
-                "views:limit", "otel-agent: this OpenTelemetry SDK has no cardinality limit; 1.45.2 and later have."
-            )
+        except TypeError:  # nothing to tell: the source bounds the labels in any case
             found.append(View(**settings))
     return found

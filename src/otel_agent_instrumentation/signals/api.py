@@ -16,6 +16,7 @@ from ..core.contain import Contained, warn_once
 from ..core.engine import engine
 from ..core.runs import Run
 from ..core.settings import current as settings
+from ..redaction.policy import default_policy
 from .run import RunTracker, end_span, start_span
 
 if TYPE_CHECKING:
@@ -196,7 +197,8 @@ def _stamp(
         found[semconv.TAGS] = tuple(str(_short(word)) for word in words[:_MOST_ENTRIES])
     for key, value in list((metadata or {}).items())[:_MOST_ENTRIES]:
         found[semconv.METADATA_PREFIX + str(key)] = _short(value)
-    return found
+    # Here, not on the way out: it is also stamped on other people's log records, behind the guard.
+    return dict(default_policy().attributes(found))
 
 
 def _ledger_tags(task: str | None, session: str | None, tags: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
@@ -208,4 +210,4 @@ def _ledger_tags(task: str | None, session: str | None, tags: Sequence[str] | Ma
         found.update({str(key): str(_short(value)) for key, value in pairs})
     else:
         found.update({str(_short(word)): "true" for word in list(tags)[:_MOST_ENTRIES]})
-    return found
+    return dict(default_policy().attributes(found))

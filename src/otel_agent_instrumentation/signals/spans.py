@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
     SpanKind,
     Status,
     StatusCode,
     TraceFlags,
-    NonRecordingSpan,
-    SpanContext,
     get_current_span,
     set_span_in_context,
 )
@@ -113,7 +113,7 @@ def content_of(call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, An
     found: Mapping[str, Any] = {}
     with _CONTENT:
         if call.api.content is not None and call.request.body is not None:
-            from .content import of_content  # noqa: PLC0415 - only where capture is on
+            from .content import of_content
 
             content = call.api.content(call.request, call.response)
             found = redact(of_content(content, settings().content_limit))

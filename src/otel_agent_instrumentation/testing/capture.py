@@ -49,7 +49,7 @@ class Captured:
     def span(self) -> ReadableSpan:
         """The one span that ended."""
         spans = self.spans()
-        assert len(spans) == 1, [span.name for span in spans]  # noqa: S101 - a test helper
+        assert len(spans) == 1, [span.name for span in spans]
         return spans[0]
 
     def calls(self) -> list[ReadableSpan]:
@@ -85,7 +85,9 @@ class Captured:
         """The ledger's lines in ``folder``, file by file."""
         install.close_open()
         return [
-            envelope.decode(data) for file in sorted(Path(folder).glob("*.jsonl")) for data in file.read_bytes().splitlines()
+            envelope.decode(data)
+            for file in sorted(Path(folder).glob("*.jsonl"))
+            for data in file.read_bytes().splitlines()
         ]
 
     def clear(self) -> None:
