@@ -10,16 +10,17 @@ import sys
 
 ROUNDS = 9
 _SDK = (
-    "import opentelemetry.instrumentation.auto_instrumentation._load, opentelemetry.sdk.trace, opentelemetry.sdk.metrics,"
-    " opentelemetry.sdk._logs, opentelemetry.sdk.trace.export, opentelemetry.sdk._logs.export,"
-    " opentelemetry.sdk.metrics.export, opentelemetry.trace, opentelemetry._logs, opentelemetry.metrics, opentelemetry.sdk.resources\n"
+    "import opentelemetry.instrumentation.auto_instrumentation._load, opentelemetry.sdk.trace,"
+    " opentelemetry.sdk.metrics, opentelemetry.sdk._logs, opentelemetry.sdk.trace.export,"
+    " opentelemetry.sdk._logs.export, opentelemetry.sdk.metrics.export, opentelemetry.trace, opentelemetry._logs,"
+    " opentelemetry.metrics, opentelemetry.sdk.resources\n"
     "from opentelemetry.sdk.trace import TracerProvider; TracerProvider(shutdown_on_exit=False)\n"
     "from opentelemetry.sdk.metrics import MeterProvider; MeterProvider(shutdown_on_exit=False)\n"
     "from opentelemetry.sdk._logs import LoggerProvider; LoggerProvider(shutdown_on_exit=False)\n"
 )
 _OTLP = (
-    "import opentelemetry.exporter.otlp.proto.http.trace_exporter, opentelemetry.exporter.otlp.proto.http._log_exporter,"
-    " opentelemetry.exporter.otlp.proto.http.metric_exporter\n"
+    "import opentelemetry.exporter.otlp.proto.http.trace_exporter,"
+    " opentelemetry.exporter.otlp.proto.http._log_exporter, opentelemetry.exporter.otlp.proto.http.metric_exporter\n"
 )
 _OURS = (
     "import time; begin = time.perf_counter()\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .semconv import VERSION as __version__
+from .semconv import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .core.suppress import suppress as suppress
     from .signals.api import run as run
 
+__version__ = VERSION
 __all__ = ["flush", "instrument", "run", "suppress", "uninstrument"]
 
 
@@ -58,7 +59,7 @@ def uninstrument() -> None:
 
 
 def flush(timeout: float = 2.0) -> bool:
-    """Deliver what waits for its exporter, within ``timeout`` seconds; whether all of it was delivered. Never raises."""
+    """Deliver what waits for its exporter, within ``timeout`` seconds; whether all of it arrived. Never raises."""
     from .core.contain import Contained
 
     with Contained("flush"):

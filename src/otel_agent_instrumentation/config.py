@@ -233,7 +233,7 @@ def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any
         warnings.append(f"the configuration file {path} cannot be used ({type(error).__name__}); defaults are used")
         return {}
     values: dict[str, Any] = {}
-    section = document.get("agent", {})
+    section: dict[str, list[Any] | str | float] | None = document.get("agent", {})
     if not isinstance(section, dict):
         warnings.append(f"{path}: `agent` must be a table; it is ignored")
         return {}

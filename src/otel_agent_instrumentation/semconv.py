@@ -69,7 +69,6 @@ SERVER_PORT = "server.port"
 ERROR_TYPE = "error.type"
 HTTP_STATUS = "http.response.status_code"
 OPENAI_SERVICE_TIER = "openai.response.service_tier"
-OPENAI_API_TYPE = "openai.api.type"
 USER_ID = "user.id"
 SESSION_ID = "session.id"
 
@@ -88,13 +87,10 @@ STREAM_CHUNKS = "agent.stream.chunks"
 TOOL_CALL_COUNT = "agent.tool_calls.count"
 TOOL_CALL_NAMES = "agent.tool_calls.names"
 TOOL_CALL_IDS = "agent.tool_calls.ids"
-REDACTED_FIELDS = "agent.redacted_fields"
 REDACTION_FAULT = "agent.redaction.fault"
-NEIGHBOUR = "agent.neighbour"
 EXPORTER = "agent.exporter"
 REASON = "agent.reason"
 SIGNAL = "agent.signal"
-SITE = "agent.site"
 
 RunOutcome = Literal["ok", "error", "cancelled", "cycle_limit", "budget"]
 StreamEnd = Literal["closed", "abandoned", "never_iterated"]
@@ -105,8 +101,6 @@ EVENT_ATTEMPT = "agent.attempt"
 EVENT_RESOURCE = "resource"
 EVENT_SPAN_ENDED = "span.ended"
 EVENT_METRICS = "metrics.snapshot"
-EVENT_RUN_STARTED = "agent.run_started"
-EVENT_RUN_ENDED = "agent.run_ended"
 EVENT_PIPELINE = "agent.pipeline_closed"
 
 # --- metric names: what no flavour changes --------------------------------------------------------------------------
@@ -159,12 +153,9 @@ ATTRIBUTES: dict[str, Attribute] = {
             RESPONSE_STATUS,
             RESPONSE_FINISH_REASONS,
             OPENAI_SERVICE_TIER,
-            OPENAI_API_TYPE,
             STREAM_END,
             RUN_IMPLICIT,
             HTTP_STATUS,
-            NEIGHBOUR,
-            SITE,
         ),
         _LOW,
     ),
@@ -200,7 +191,6 @@ ATTRIBUTES: dict[str, Attribute] = {
             TOOL_CALL_COUNT,
             TOOL_CALL_NAMES,
             TOOL_CALL_IDS,
-            REDACTED_FIELDS,
             REDACTION_FAULT,
         ),
         _HIGH,
@@ -217,8 +207,6 @@ EVENTS: frozenset[str] = frozenset(
         EVENT_RESOURCE,
         EVENT_SPAN_ENDED,
         EVENT_METRICS,
-        EVENT_RUN_STARTED,
-        EVENT_RUN_ENDED,
         EVENT_PIPELINE,
     }
 )
@@ -242,7 +230,7 @@ class Flavour:
     token_usage: str | None
     """One histogram by token type (1.41), or None where the counters and histograms below replace it."""
     usage_counters: tuple[tuple[str, str], ...] = ()
-    """(Usage field, counter name) pairs of the latest line; subsets (cache, reasoning) are counted beside their whole."""
+    """(Usage field, counter name) pairs of the latest line; subsets (cache, reasoning) count beside their whole."""
     usage_histograms: tuple[tuple[str, str], ...] = ()
 
 

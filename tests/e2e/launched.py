@@ -52,8 +52,8 @@ def run(folder: Path, *command: str, timeout: float = 60, **settings: str) -> En
     return Ended(process.returncode, first + rest, errors, time.monotonic() - begin)
 
 
-def agent(folder: Path, way: str, provider: str, **settings: str) -> Ended:
-    return run(folder, str(AGENTS / "way.py"), way, PROVIDER=provider, **settings)
+def agent(folder: Path, way: str, provider: str, timeout: float = 60, **settings: str) -> Ended:
+    return run(folder, str(AGENTS / "way.py"), way, timeout=timeout, PROVIDER=provider, **settings)
 
 
 def lines(folder: Path) -> list[envelope.Line]:

@@ -157,7 +157,7 @@ MESSAGES = Shape(
     "Anthropic",
     "messages",
     "messages.stream",
-    {"model": "claude-sonnet-4-5", "messages": _USER, "max_tokens": 64},
+    {"model": "claude-loopback", "messages": _USER, "max_tokens": 64},
     anthropic_message_stream(4),
     anthropic_error_event(),
     {

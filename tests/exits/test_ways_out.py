@@ -106,13 +106,15 @@ def test_one_span_and_the_caller_notices_nothing(shape, api, way, is_async, prov
     run = Run(shape, api, way, provider)
     plain = run.go(is_async=is_async)
     assert (plain.strayed, plain.logged) == ([], [])
+    assert bool(plain.items) == way.iterates, plain
     run.items = len(plain.items)
     with capture() as captured:
         run.settled = lambda seen: settled(captured, way, seen)
         outcome = run.go(is_async=is_async)
         check_span(captured.span(), run, outcome)
         assert streams._live == {}
-    assert outcome.as_plain(plain), (outcome, plain)
+    assert outcome == plain
+    assert outcome.noise_is_the_clients(plain), (outcome.noise, plain.noise)
 
 
 def check_span(span: ReadableSpan, run: Run, outcome: Outcome) -> None:

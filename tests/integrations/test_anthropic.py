@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """anthropic by the integration kit, beta messages, the tool runner and threads included."""
 
+# ruff: noqa: RUF012 - the kit declares its class variables
+
 from __future__ import annotations
 
 from typing import Any
@@ -43,6 +45,7 @@ class TestAnthropic(IntegrationKit):
     }
     expected_of_stream = expected
     covered = {
+        **{f"messages.with_{view}_response.create": Use(ASK) for view in ("raw", "streaming")},
         **{way: Use(ASK) for way in WAYS},
         **{f"beta.{way}": Use(ASK) for way in WAYS},
         "beta.messages.tool_runner": Use({**ASK, "tools": []}),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """groq by the integration kit; its streams tell their usage in `x_groq`."""
 
+# ruff: noqa: RUF012 - the kit declares its class variables
+
 from __future__ import annotations
 
 from typing import Any
@@ -49,6 +51,8 @@ class TestGroq(IntegrationKit):
     expected_of_stream = {**expected, "gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 3}
     covered = {
         "chat.completions.create": Use(CHAT),
+        "chat.completions.with_raw_response.create": Use(CHAT),
+        "chat.completions.with_streaming_response.create": Use({**CHAT, "stream": True}),
         "embeddings.create": Use({"model": "nomic-embed-text-v1_5", "input": "hello"}),
     }
     declined = ("audio.*", "batches.*", "files.*", "models.*")

@@ -115,15 +115,13 @@ class Runner:
     def launched(self, **env: str) -> tuple[Ran, Phase]:
         """Run the agent under `opentelemetry-instrument`, exporting to a backend."""
         launcher = [str(Path(sys.executable).parent / "opentelemetry-instrument")]
-        # Logfire has no entry point: the agent's code calls it, and so makes providers of its own.
+        # Logfire has no entry point: the agent's code calls it, and so makes providers of its own, to the same backend.
         steps = ("theirs", "calls:all", "look:all") if self.vendor == "logfire" else ("calls:all", "look:all")
         with OtlpSink() as sink, Provider() as provider:
             env = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", **env}
             ran = self._run(launcher, provider, env, steps=steps, calls=None, launched=True)
-        phase = ran.phases["all"]
-        if self.vendor != "logfire":
-            phase = replace(phase, **_exported(sink))
-        return ran, phase
+        spans, tokens = _exported(sink)
+        return ran, replace(ran.phases["all"], spans={"exported": spans}, tokens=tokens)
 
     def _run(self, launcher: list[str], provider: Provider, env: dict[str, str], **plan: Any) -> Ran:
         out = self.folder / "found.json"
@@ -152,8 +150,8 @@ class Runner:
         return Ran(phases, **found, stderr=ended.stderr)
 
 
-def _exported(sink: OtlpSink) -> dict[str, Any]:
-    """All spans under one name, as their calls are not known here, and the last word of the token metric."""
+def _exported(sink: OtlpSink) -> tuple[list[tuple[str, str, bool]], dict[str, dict[str, float]]]:
+    """All spans, whose calls are not known here, and the last word of the token metric."""
     spans = [
         (it.scope.name, it.name, any(("usage" in key or "token_count" in key) for key in it.attributes))
         for it in sink.spans()
@@ -164,7 +162,7 @@ def _exported(sink: OtlpSink) -> dict[str, Any]:
         kinds = tokens.setdefault(scope, {})
         kind = str(point.attributes["gen_ai.token.type"])
         kinds[kind] = kinds.get(kind, 0) + (point.sum or 0)
-    return {"spans": {"all": spans}, "tokens": tokens}
+    return spans, tokens
 
 
 @pytest.fixture

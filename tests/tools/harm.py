@@ -348,9 +348,7 @@ def _scenarios(client: str) -> list[Scenario]:
             if hasattr(import_module("openai.resources.responses").Responses, "stream"):
                 sync.append(_response_helper)
     found = [Scenario(play.__name__.strip("_"), client, partial(play, client)) for play in sync]
-    return found + [
-        Scenario(play.__name__.strip("_"), client, partial(_wait, play, client), "async") for play in later
-    ]
+    return found + [Scenario(play.__name__.strip("_"), client, partial(_wait, play, client), "async") for play in later]
 
 
 def _wait(play: Any, client: str, lab: Lab) -> object:

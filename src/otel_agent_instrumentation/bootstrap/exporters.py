@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.util._importlib_metadata import entry_points
+from opentelemetry.util._importlib_metadata import entry_points  # pyright: ignore[reportUnknownVariableType]
 
 from ..core.contain import Contained, warn_once
 from ..ledger.exporter import EnvelopeLogExporter, EnvelopeSpanExporter
@@ -92,7 +92,7 @@ def log_processors(settings: Settings, choice: Choice) -> list[AgentLogProcessor
 
 
 def _limits(settings: Settings, signal: Signal, delay_ms: int, queue: int | None, batch: int) -> Limits:
-    # Bounded in bytes first. OTel's default of 2048 spans is a second of a busy agent; a number of the user's own counts.
+    # Bounded in bytes first: OTel's default of 2048 spans is a second of a busy agent. The user's own number counts.
     return Limits(
         delay=delay_ms / 1000,
         max_items=queue or 65_536,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(semconv.SCOPE)
 _HOOKS = Contained("install.fork")
+_STEP = Contained("install.step")
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class State:
     """The providers that this package built; they outlive `uninstrument()`: OTel's globals are set once."""
     writer: Writer | None = None
     tracker: RunTracker | None = None
-    guarded: list[Any] = field(default_factory=list)
+    guarded: list[Any] = field(default_factory=list[Any])
     """Providers of the application that the guard was put around."""
     arranged: ExitCoordinator | None = None
     """The coordinator that has been told what to do at exit."""
@@ -84,7 +85,7 @@ def configure() -> None:
         return
     state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.providers = providers = build(settings, state.coordinator)
-    # Here as well as in `_arm`: our instrumentor may be switched off, and others' spans are to be delivered all the same.
+    # Here as well as in `_arm`: our instrumentor may be switched off, and others' spans are to be delivered even so.
     state.coordinator.arm(sigterm=settings.sigterm)
     if _unset(trace.get_tracer_provider()):
         trace.set_tracer_provider(providers.tracer)
@@ -94,8 +95,8 @@ def configure() -> None:
         metrics.set_meter_provider(providers.meter)
 
 
-def _unset(provider: Any) -> bool:
-    kind: type = type(provider)
+def _unset(provider: object) -> bool:
+    kind = type(provider)
     return kind.__name__.startswith(("Proxy", "_Proxy", "NoOp")) and kind.__module__.startswith("opentelemetry.")
 
 
@@ -185,7 +186,8 @@ def instrument(
     _arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
-    neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
+    with _STEP:
+        neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
         if name in chosen:
             patching.when_imported(module, partial(integrations.load, name))
@@ -193,7 +195,8 @@ def instrument(
         if name in chosen:
             patching.when_imported(name, load)
     if "threads" not in settings.disabled:
-        patching.apply(thread_runs.INTEGRATION)
+        with _STEP:
+            patching.apply(thread_runs.INTEGRATION)
     self_check()
 
 
@@ -299,10 +302,9 @@ def uninstrument() -> None:
     """Take everything back: the clients are as they were. What was recorded is flushed."""
     if not state.active:
         return
-    close_open()
-    neighbours.let_go()
-    patching.revert()
-    flush(state.settings.exit_timeout)
+    for step in (close_open, neighbours.let_go, patching.revert, lambda: flush(state.settings.exit_timeout)):
+        with _STEP:  # each by itself: whatever fails, the clients are as they were
+            step()
     engine.enabled = False
     engine.runs = None
     engine.observe()

@@ -12,12 +12,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.util._importlib_metadata import entry_points
+from opentelemetry.util._importlib_metadata import entry_points  # pyright: ignore[reportUnknownVariableType]
 
 from .. import semconv
 from ..core.contain import Contained
 from ..metrics.views import views
-from ..pipeline.exit import ExitCoordinator
 from ..pipeline.metric_export import BoundedMetricExporter
 from ..redaction.guard import LogGuard
 from ..redaction.install import install as guard
@@ -29,6 +28,7 @@ from .stamp import LogStamp, StampingGuard
 
 if TYPE_CHECKING:
     from ..config import Settings
+    from ..pipeline.exit import ExitCoordinator
 
 _READER = Contained("providers.metric_reader")
 
@@ -41,7 +41,7 @@ class Providers:
     meter: Any
     logger: Any
     resource: Resource
-    processors: list[Any] = field(default_factory=list)
+    processors: list[Any] = field(default_factory=list[Any])
 
 
 def resource_of(settings: Settings) -> Resource:

@@ -26,6 +26,6 @@ detach: Callable[[Any], None] = otel_context.detach
 current: Callable[[], Context] = otel_context.get_current
 """The current context."""
 
-_variable = getattr(getattr(otel_context, "_RUNTIME_CONTEXT", None), "_current_context", None)
+_variable: ContextVar[Any] | None = getattr(getattr(otel_context, "_RUNTIME_CONTEXT", None), "_current_context", None)
 if isinstance(_variable, ContextVar):
     attach, detach, current = _variable.set, _variable.reset, _variable.get

@@ -64,7 +64,7 @@ class Engine:
         self.runs: Runs | None = None
         self.stand_down: Callable[[Call, Context], bool] | None = None
         self.defers: Callable[[], bool] | None = None
-        """Whether the ends of calls may be told a moment later, on a thread of ours: the caller does not pay for them."""
+        """Whether the ends of calls may be told a moment later, on a thread of ours: the caller does not pay."""
         self.enabled = False
         self._ended: deque[Call] = deque()
         # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
@@ -75,9 +75,8 @@ class Engine:
     def observe(self, *observers: Observer) -> None:
         """Replace the observers. Each is contained by itself."""
         self._observers = tuple((item, Contained(f"{item.name}.on_end")) for item in observers)
-        self._starters = tuple(
-            (item.on_start, Contained(f"{item.name}.on_start")) for item in observers if hasattr(item, "on_start")
-        )
+        starts: list[tuple[Any, str]] = [(getattr(item, "on_start", None), item.name) for item in observers]
+        self._starters = tuple((start, Contained(f"{name}.on_start")) for start, name in starts if start is not None)
 
     @property
     def observers(self) -> tuple[Observer, ...]:
@@ -144,7 +143,7 @@ class Engine:
         call.span = None
 
     def drain(self) -> None:
-        """Tell the observers of the calls that have ended and were not told yet. Before a flush, a collection, an end."""
+        """Tell the observers of the calls that ended and were not told yet: before a flush, a collection, an end."""
         with self._telling:
             while self._ended:
                 self._tell(self._ended.popleft())
@@ -182,7 +181,7 @@ def detach(token: Any, context: Context | None, error: BaseException | None) -> 
     _detach(token)
 
 
-def _leave(mark: Any, token: Any, call: Call, error: BaseException | None) -> None:
+def _leave(mark: Any, token: Any, call: Call, error: BaseException) -> None:
     with _LEAVE:
         detach(token, call.context, error)
         if mark is not None:
@@ -220,7 +219,9 @@ def sync_wrapper(library: str, begin: Begin, finish: Finish) -> Callable[..., An
                 engine.fail(call, error)
             raise
         with _RESULT:
-            _leave(mark, token, call, None)
+            if mark is not None and token is not None:
+                _detach(token)
+                _calls.reset(mark)
             return finish(engine, call, result)
         # A fault in reading the answer: the call was made, and the answer is the caller's as it is.
         with _END:
@@ -251,7 +252,9 @@ def async_wrapper(library: str, begin: Begin, finish: Finish) -> Callable[..., A
                 engine.fail(call, error)
             raise
         with _RESULT:
-            _leave(mark, token, call, None)
+            if mark is not None and token is not None:
+                _detach(token)
+                _calls.reset(mark)
             return finish(engine, call, result)
         with _END:
             engine.end(call)

@@ -172,7 +172,7 @@ def revert(name: str | None = None) -> None:
 
 
 def _restore(patch: _Patch) -> None:
-    there = vars(patch.parent).get(patch.name)
+    there: object = patch.parent.__dict__.get(patch.name)
     if there is not patch.wrapper:
         # Somebody patched over us: their wrapper holds ours. Ours goes quiet (the engine is off) and stays.
         warn_once(

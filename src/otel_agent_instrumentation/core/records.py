@@ -32,7 +32,7 @@ class SpanRecord:
     status: str
     """`UNSET` or `ERROR` (contracts 4: OK is never set)."""
     attributes: Mapping[str, Any]
-    events: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
+    events: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     """(name, time in ns, attributes)"""
     status_description: str | None = None
     trace_state: str = ""

@@ -10,10 +10,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .. import semconv
-
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+
+    from .. import semconv
 
 
 @dataclass(slots=True, eq=False)
@@ -27,9 +27,9 @@ class Run:
     pid: int = field(default_factory=os.getpid)
     cycle: int = 0
     """The cycle that is going on; 0 before the first model call."""
-    stamp: dict[str, Any] = field(default_factory=dict)
+    stamp: dict[str, Any] = field(default_factory=dict[str, Any])
     """Attributes for every span, event and log below: user, session, tags, metadata. Never for metrics."""
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict[str, str])
     """The `tags` object of its ledger lines."""
     task: str | None = None
     context: Context | None = None
@@ -40,7 +40,7 @@ class Run:
     """Calls that have begun and not ended."""
     ended: bool = False
     outcome: semconv.RunOutcome = "ok"
-    scratch: dict[str, Any] = field(default_factory=dict)
+    scratch: dict[str, Any] = field(default_factory=dict[str, Any])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin_cycle(self, *, after_tool_result: bool) -> int:

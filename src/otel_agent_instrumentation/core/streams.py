@@ -244,16 +244,18 @@ class AsyncTap(AsyncReader):
             self._state.dropped()
 
 
-class BodyTap(wrapt.ObjectProxy):  # type: ignore[misc]
+class BodyTap(wrapt.ObjectProxy):  # pyright: ignore[reportMissingTypeArgument] - it has none at run time
     """Around a response's byte stream: sees it closed, and sees its bytes where no parsed stream is read.
 
     A proxy, not a class of our own: the HTTP client checks `isinstance(response.stream, SyncByteStream)`.
     """
 
+    if TYPE_CHECKING:
+        __wrapped__: Any
     _self_state: StreamState | None = None
 
     def __init__(self, wrapped: Any, state: StreamState) -> None:
-        super().__init__(wrapped)
+        super().__init__(wrapped)  # pyright: ignore[reportUnknownMemberType] - wrapt has no types
         self._self_state = state
 
     def __iter__(self) -> Iterator[Any]:
@@ -295,7 +297,7 @@ class BodyTap(wrapt.ObjectProxy):  # type: ignore[misc]
 
 def state_of(body: Any) -> StreamState | None:
     """The stream that a response's ``body`` belongs to, if it is tapped."""
-    return body._self_state if isinstance(body, BodyTap) else None  # noqa: SLF001
+    return body._self_state if isinstance(body, BodyTap) else None  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def answer_close(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

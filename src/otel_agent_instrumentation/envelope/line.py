@@ -65,7 +65,7 @@ def source(event: str, agent: str | None) -> str:
 
 def _fallback(value: object) -> object:
     if isinstance(value, (set, frozenset)):
-        return sorted(map(str, value))
+        return sorted(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
     return repr(value)[:200]
 
 
@@ -100,7 +100,8 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(_plain(str(key), depth)): _plain(item, depth + 1) for key, item in value.items()}
+        pairs: Any = value.items()  # pyright: ignore[reportUnknownVariableType]
+        return {str(_plain(str(key), depth)): _plain(item, depth + 1) for key, item in pairs}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item, depth + 1) for item in value]
+        return [_plain(item, depth + 1) for item in value]  # pyright: ignore[reportUnknownVariableType]
     return value if value is None or isinstance(value, (bool, int, bytes)) else repr(value)[:200]

@@ -120,7 +120,7 @@ def _is_text_only(chunk: Any) -> bool:
     """Whether a chunk is the usual one: a piece of text of one choice, and nothing that we count."""
     try:
         (choice,) = chunk.choices
-        return chunk.usage is None and choice.finish_reason is None and choice.delta.tool_calls is None
+        return chunk.usage is None and choice.finish_reason is None and choice.delta.tool_calls is None  # noqa: TRY300
     except (AttributeError, TypeError, ValueError):
         return False
 

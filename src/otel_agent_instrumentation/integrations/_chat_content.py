@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from .. import semconv
 from ..core.spec import Content
-from ._read import get, items
+from ._read import get, items, text
 
 if TYPE_CHECKING:
     from ..core.spec import Request, Response
@@ -95,7 +96,8 @@ def _output(response: Response | None) -> list[dict[str, Any]]:
     for choice in items(get(response.output, "choices")) if response is not None else ():
         message = get(choice, "message")
         told = _message(message) if message is not None else {"role": "assistant", "parts": _parts(get(choice, "text"))}
-        found.append({**told, "role": "assistant", "finish_reason": get(choice, "finish_reason") or ""})
+        reason = text(get(choice, "finish_reason")) or ""
+        found.append({**told, "role": "assistant", "finish_reason": semconv.finish_reason(reason)})
     return found
 
 

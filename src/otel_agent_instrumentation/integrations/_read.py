@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading facts out of what clients hand us: their models, or decoded JSON where the caller asked for the raw answer."""
+"""Reading facts out of what clients hand us: their models, or decoded JSON where the caller wanted the raw answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST = 2**63 - 1
 def get(node: Any, key: str) -> Any:
     """``node[key]`` or ``node.key``, whichever the node has; None where it has neither."""
     if type(node) is dict:
-        return node.get(key)
+        return node.get(key)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return getattr(node, key, None)
 
 
@@ -33,7 +33,7 @@ def count(value: Any) -> int | None:
 
 def items(value: Any) -> Iterable[Any]:
     """``value`` if it is a list or tuple. A one-shot iterator is the caller's: it is never consumed here."""
-    return value if isinstance(value, (list, tuple)) else ()
+    return value if isinstance(value, (list, tuple)) else ()  # pyright: ignore[reportUnknownVariableType]
 
 
 def parameters(body: Any, table: Mapping[str, tuple[str, type | tuple[type, ...]]]) -> dict[str, Any]:

@@ -111,16 +111,22 @@ def _finish_reasons(node: Any, status: str | None, calls: list[ToolCall]) -> lis
 
 def read_response(node: Any) -> Response:
     """The facts of a response object. One that goes on in the background has its tokens told by a later fetch."""
+    response, settled = _read(node)
+    if response.id and not settled:
+        _pending.add(response.id)
+    return response
+
+
+def _read(node: Any) -> tuple[Response, bool]:
+    """The facts of a response object, and whether it is finished."""
     status = text(get(node, "status"))
     calls = _tool_calls(node)
     response_id = text(get(node, "id"))
     # A recorded or compatible answer may lack the status; one that has output is complete.
     settled = status in _TERMINAL or (status is None and get(node, "output") is not None)
-    if response_id and not settled:
-        _pending.add(response_id)
     conversation = get(node, "conversation")
     tier = text(get(node, "service_tier"))
-    return Response(
+    response = Response(
         id=response_id,
         model=text(get(node, "model")),
         status=status,
@@ -131,6 +137,7 @@ def read_response(node: Any) -> Response:
         attributes={semconv.OPENAI_SERVICE_TIER: tier} if tier else None,
         output=node,
     )
+    return response, settled
 
 
 class EventAccumulator:
@@ -164,7 +171,7 @@ def _read_fetch(options: Any, request: Request) -> None:
 
 def _read_fetched(node: Any) -> Response:
     """A fetch owns the tokens only of a response that was begun in the background here, and only once."""
-    response = read_response(node)
+    response, _ = _read(node)
     if response.status not in _TERMINAL or not response.id or not _pending.take(response.id):
         response.usage = None
     return response

@@ -93,7 +93,7 @@ class BytesAccumulator:
             payload = bytes(buffer[12 + headers : total - 4])
             del buffer[:total]
             if payload and self._inner is not None:
-                frame = _decode(payload)
+                frame: dict[str, Any] | None = _decode(payload)
                 data = frame.get("bytes") if isinstance(frame, dict) else None
                 if isinstance(data, str):
                     self._inner.add(_decode(base64.b64decode(data)))

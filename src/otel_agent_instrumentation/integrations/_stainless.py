@@ -76,8 +76,8 @@ class Stainless:
         for module, name in exits:
             twin = name.replace("Beta", "BetaAsync", 1) if "BetaMessage" in name else f"Async{name}"
             role = "errors that leave a `with` block of a stream"
-            found.append(Seam(module, f"{name}.__exit__", sync_exit, role, optional=name not in {"Stream"}))
-            found.append(Seam(module, f"{twin}.__aexit__", async_exit, role, optional=name not in {"Stream"}))
+            found.append(Seam(module, f"{name}.__exit__", sync_exit, role, optional=name != "Stream"))
+            found.append(Seam(module, f"{twin}.__aexit__", async_exit, role, optional=name != "Stream"))
         return tuple(found)
 
     def begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Api, Request] | None:
@@ -87,10 +87,10 @@ class Stainless:
         if api is None:
             return None
         name, address, port = self._server(instance)
-        body = options.json_data
+        body: Any = options.json_data
         extra = options.extra_json
         if type(extra) is dict and extra:
-            body = {**body, **extra} if isinstance(body, dict) else extra
+            body = {**body, **extra} if isinstance(body, dict) else extra  # pyright: ignore[reportUnknownVariableType]
         request = Request(api.operation, name, address=address, port=port, body=body)
         request.stream = bool(kwargs.get("stream"))
         with self._request:
@@ -99,9 +99,12 @@ class Stainless:
 
     def finish(self, engine: Engine, call: Call, result: Any) -> Any:
         """End the call with the parsed answer's facts, or hand it to the stream."""
-        kind = _kinds.get(type(result)) or _kind(type(result))
+        kind = _kinds.get(type(result)) or _kind(type(result))  # pyright: ignore[reportUnknownArgumentType]
         if kind == "stream":
-            self._take_stream(call, result)
+            if "_iterator" in vars(result):
+                self._take_stream(call, result)
+            else:  # anthropic 2 makes it on first use, through `__stream__`
+                self._take_body(call, result.response)
             return result
         if kind == "parsed":
             with self._response:
@@ -114,7 +117,7 @@ class Stainless:
                 self._read_body(call, http)
             engine.end(call)
         else:
-            self._take_body(call, result, http)
+            self._take_body(call, http)
         return result
 
     def _read_body(self, call: Call, http: Any) -> None:
@@ -137,7 +140,7 @@ class Stainless:
         with _TAKE:
             stream.response.stream = BodyTap(stream.response.stream, state)
 
-    def _take_body(self, call: Call, result: Any, http: Any) -> None:
+    def _take_body(self, call: Call, http: Any) -> None:
         headers = http.headers
         inner = call.api.accumulator(self._capture()) if call.api.accumulator is not None else None
         encoding = headers.get("content-encoding", "").strip().lower()

@@ -33,7 +33,7 @@ class _Carried:
         self.run = run
         self.context = otel_context.get_current()
         self.function = function
-        self.thread = thread
+        self.thread: Any = thread
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         token = attached = None

@@ -19,7 +19,7 @@ from ..core.runs import Run
 from ..redaction.policy import default_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -36,7 +36,7 @@ def use_writer(writer: Callable[[], Writer | None]) -> None:
     _writer = writer
 
 
-def _run_of(attributes: Any) -> Run | None:
+def _run_of(attributes: Mapping[str, Any] | None) -> Run | None:
     run_id = (attributes or {}).get(semconv.RUN_ID)
     if not isinstance(run_id, str):
         return None
@@ -44,7 +44,7 @@ def _run_of(attributes: Any) -> Run | None:
     return Run(run_id, agent if isinstance(agent, str) else "agent")
 
 
-def _cycle_of(attributes: Any) -> int:
+def _cycle_of(attributes: Mapping[str, Any] | None) -> int:
     cycle = (attributes or {}).get(semconv.CYCLE)
     return cycle if isinstance(cycle, int) else 0
 
@@ -59,7 +59,9 @@ class EnvelopeSpanExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write the spans that others made."""
         writer = _writer()
-        for span in spans if writer is not None else ():
+        if writer is None:
+            return SpanExportResult.SUCCESS
+        for span in spans:
             if not _is_ours(span.instrumentation_scope):
                 writer.write(_span_event(span))
         return SpanExportResult.SUCCESS
@@ -69,7 +71,8 @@ def _span_event(span: ReadableSpan) -> Event:
     from .sink import redacted, span_payload
     from .writer import Event
 
-    context, scope = span.context, span.instrumentation_scope
+    context: Any = span.context
+    scope = span.instrumentation_scope
     attributes = dict(span.attributes or {})
     payload = span_payload(
         name=span.name,
@@ -109,7 +112,9 @@ class EnvelopeLogExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write the logs and events that others made: an event under its own name, a plain log as `log.record`."""
         writer = _writer()
-        for item in batch if writer is not None else ():
+        if writer is None:
+            return LogRecordExportResult.SUCCESS
+        for item in batch:
             if not _is_ours(item.instrumentation_scope):
                 writer.write(_log_event(item))
         return LogRecordExportResult.SUCCESS

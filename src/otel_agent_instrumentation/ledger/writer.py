@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Appending lines to the files of a run (contracts 2). One buffer and one `write` a line; nothing raises, all is counted."""
+"""Appending lines to the files of a run (contracts 2): one buffer, one `write` each. Nothing raises, all is counted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Event:
     cycle: int = 0
     trace_id: int = 0
     span_id: int = 0
-    tags: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Writer:
@@ -93,8 +93,8 @@ class Writer:
                 record_fault("ledger.file", error)
                 warn_once(
                     f"ledger:{self._folder}",
-                    "otel-agent: the ledger file %s cannot be written (%s): events are not recorded, the agent goes on. "
-                    "Make the folder writable, choose another by OTEL_AGENT_LEDGER_DIR, or set OTEL_AGENT_LEDGER=false.",
+                    "otel-agent: the ledger file %s cannot be written (%s): no events are recorded, the agent goes on. "
+                    "Make the folder writable, name another by OTEL_AGENT_LEDGER_DIR, or set OTEL_AGENT_LEDGER=false.",
                     path,
                     error.strerror or type(error).__name__,
                 )

@@ -58,10 +58,12 @@ class Bound:
     def _bind(self) -> None:
         real = getattr(self._instrument, "_real_instrument", None) or self._instrument
         consumer = getattr(real, "_measurement_consumer", None)
-        storages = getattr(consumer, "_reader_storages", None)
+        storages: dict[Any, Any] | None = getattr(consumer, "_reader_storages", None)
         if consumer is None or not isinstance(storages, dict):
             return
-        from opentelemetry.sdk.metrics._internal import _view_instrument_match as sdk
+        from opentelemetry.sdk.metrics._internal import _view_instrument_match
+
+        sdk: Any = _view_instrument_match
 
         found: list[Any] = []
         for storage in storages.values():

@@ -57,6 +57,8 @@ def _of_attributes(attributes: Any) -> int:
         if kind is str:
             length = len(value)
             size += length if length < _LONG_TEXT else value.__sizeof__()
+        elif kind is tuple and len(value) == 1 and type(value[0]) is str:  # the usual list: one finish reason
+            size += _VALUE_COST + value[0].__sizeof__()
         elif kind not in _SCALARS:
             size += of_value(value)
     return size

@@ -31,6 +31,7 @@ R = TypeVar("R")
 _RUN = Contained("run")
 _OUTCOMES = ("ok", "error", "cancelled", "cycle_limit", "budget")
 _MOST_ENTRIES = 32
+_MOST_STAMPED = 64
 _LONGEST = 256
 
 
@@ -136,7 +137,9 @@ class run:  # noqa: N801 - used as a verb: `with run("coder"):`
         within = outer if outer is not None and not outer.implicit else None
         made = Run(run_id or (within.id if within is not None else runs.new_id()), agent or settings().agent())
         made.task = task
-        made.stamp = {**(within.stamp if within is not None else {}), **_stamp(user, session, tags, metadata)}
+        own = _stamp(user, session, tags, metadata)
+        given = {key: value for key, value in (within.stamp if within is not None else {}).items() if key not in own}
+        made.stamp = dict([*given.items(), *own.items()][-_MOST_STAMPED:])
         made.tags = _ledger_tags(task, session, tags)
         self._run = made
         tracker = engine.runs
@@ -193,10 +196,11 @@ def _stamp(
     if session is not None:
         found[semconv.SESSION_ID] = _short(session)
     if tags:
-        words = [f"{key}={value}" for key, value in tags.items()] if hasattr(tags, "items") else list(tags)  # type: ignore[union-attr]
+        pairs: Any = getattr(tags, "items", None)
+        words = list(tags) if pairs is None else [f"{_short(key)}={_short(value)}" for key, value in pairs()]
         found[semconv.TAGS] = tuple(str(_short(word)) for word in words[:_MOST_ENTRIES])
     for key, value in list((metadata or {}).items())[:_MOST_ENTRIES]:
-        found[semconv.METADATA_PREFIX + str(key)] = _short(value)
+        found[semconv.METADATA_PREFIX + str(key)[:_LONGEST]] = _short(value)
     # Here, not on the way out: it is also stamped on other people's log records, behind the guard.
     return dict(default_policy().attributes(found))
 
@@ -207,7 +211,7 @@ def _ledger_tags(task: str | None, session: str | None, tags: Sequence[str] | Ma
         found["session_id"] = str(_short(session))
     if hasattr(tags, "items"):
         pairs = list(tags.items())[:_MOST_ENTRIES]  # type: ignore[union-attr]
-        found.update({str(key): str(_short(value)) for key, value in pairs})
+        found.update({str(_short(key)): str(_short(value)) for key, value in pairs})
     else:
         found.update({str(_short(word)): "true" for word in list(tags)[:_MOST_ENTRIES]})
     return dict(default_policy().attributes(found))

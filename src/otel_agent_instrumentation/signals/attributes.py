@@ -38,7 +38,7 @@ def at_start(call: Call) -> dict[str, Any]:
     if request.params:
         found.update(request.params)
         # A stop sequence is text of the prompt's author: content.
-        if settings().content == "NO_CONTENT":
+        if settings().content not in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
             found.pop(semconv.REQUEST_STOP_SEQUENCES, None)
     if call.run is not None:
         found.update(of_run(call.run, call.cycle))

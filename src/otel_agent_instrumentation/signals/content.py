@@ -10,6 +10,8 @@ import msgspec
 from .. import semconv
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ..core.spec import Content
 
 _PARTS = (
@@ -21,9 +23,15 @@ _PARTS = (
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
-def of_content(content: Content, limit: int) -> dict[str, str]:
-    """Messages, instructions and tool definitions as JSON strings of at most ``limit`` bytes that stay valid JSON."""
-    return {name: bounded_json(getattr(content, part), limit) for name, part in _PARTS if getattr(content, part)}
+def of_content(
+    content: Content, limit: int, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> dict[str, str]:
+    """Messages, instructions and tool definitions as JSON strings of at most ``limit`` bytes that stay valid JSON.
+
+    Redacted before they are cut: half a secret looks like none.
+    """
+    told = redact({name: getattr(content, part) for name, part in _PARTS if getattr(content, part)})
+    return {name: bounded_json(value, limit) if isinstance(value, list) else value for name, value in told.items()}
 
 
 def bounded_json(value: list[dict[str, Any]], limit: int) -> str:
@@ -54,7 +62,7 @@ def _cut(value: Any, most: int) -> Any:
         told = value if value.isascii() else value.encode("utf-8", "replace").decode()
         return told if len(told) <= most else f"{told[:most]}…[{len(told)} characters]"
     if isinstance(value, dict):
-        return {key: _cut(item, most) for key, item in value.items()}
+        return {key: _cut(item, most) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, (list, tuple)):
-        return [_cut(item, most) for item in value]
+        return [_cut(item, most) for item in value]  # pyright: ignore[reportUnknownVariableType]
     return value

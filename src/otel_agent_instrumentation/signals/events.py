@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import SeverityNumber
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from .. import semconv
 from ..core import records
@@ -42,6 +43,7 @@ class Events:
             return
         told = {
             **attributes.at_start(call),
+            **call.request.params,  # those that are content, too
             **attributes.at_end(call, self._cache_write),
             **content_of(call, self._redact),
         }
@@ -53,7 +55,7 @@ class Events:
             attributes=told,
         )
         if records.wanted():
-            ids = call.scratch["ids"]
+            ids = call.scratch.get("ids", INVALID_SPAN_CONTEXT)
             records.emit(
                 records.EventRecord(
                     semconv.EVENT_INFERENCE_DETAILS,

@@ -15,10 +15,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
 
 from .. import semconv
 from ..core import records, runs
+from ..core.contain import Contained
 from ..core.engine import engine
 from ..core.reaper import reaper
 from ..core.runs import Run
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from ..core.spec import Call
 
 _MOST = 10_000
+# Other people's samplers, processors and readers run in it: the ledger's record does not depend on them.
+_SDK = Contained("run.sdk")
+_CLOSE = Contained("run.close")
 _MODEL_CALLS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION})
 
 
@@ -156,7 +160,8 @@ class RunTracker:
     def close(self) -> None:
         """End all implicit runs of this process: at exit, before the flush."""
         for run in list(self._open.values()):
-            self.end(run)
+            with _CLOSE:
+                self.end(run)
 
 
 def start_span(tracer: Tracer, run: Run, parent: Context) -> Span:
@@ -166,15 +171,17 @@ def start_span(tracer: Tracer, run: Run, parent: Context) -> Span:
         start[semconv.RUN_IMPLICIT] = True
     if run.task is not None:
         start[semconv.TASK] = run.task
-    span = tracer.start_span(
-        f"{semconv.INVOKE_AGENT} {run.agent}",
-        context=parent,
-        kind=SpanKind.INTERNAL,
-        attributes=start,
-        start_time=run.began_ns,
-        record_exception=False,
-        set_status_on_exception=False,
-    )
+    span = INVALID_SPAN
+    with _SDK:
+        span = tracer.start_span(
+            f"{semconv.INVOKE_AGENT} {run.agent}",
+            context=parent,
+            kind=SpanKind.INTERNAL,
+            attributes=start,
+            start_time=run.began_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
     above = get_current_span(parent).get_span_context()
     span = identified(span, above)
     run.scratch.update(span=span, start=start, above=above)
@@ -193,11 +200,13 @@ def end_span(tracker: RunTracker, run: Run, end_ns: int, error: str | None) -> N
     if error is not None:
         end[semconv.ERROR_TYPE] = error
     if span.is_recording():
-        span.set_attributes(end)
-        if error is not None:
-            span.set_status(Status(StatusCode.ERROR))
-        span.end(end_ns)
-    tracker.run_ended(run, max(0, end_ns - run.began_ns) / 1e9, error, run.context)
+        with _SDK:
+            span.set_attributes(end)
+            if error is not None:
+                span.set_status(Status(StatusCode.ERROR))
+            span.end(end_ns)
+    with _SDK:
+        tracker.run_ended(run, max(0, end_ns - run.began_ns) / 1e9, error, run.context)
     if records.wanted():
         ids, above = span.get_span_context(), run.scratch["above"]
         records.emit(

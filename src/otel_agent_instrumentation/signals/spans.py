@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.trace import (
+    INVALID_SPAN,
     NonRecordingSpan,
     SpanContext,
     SpanKind,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _CONTENT = Contained("spans.content")
 _FACTS = Contained("spans.facts")
+_SDK = Contained("spans.sdk")
 _ERROR = Status(StatusCode.ERROR)
 
 
@@ -56,15 +58,17 @@ class Spans:
         request = call.request
         start = attributes.at_start(call)
         context = call.parent if call.parent is not None else otel_context.get_current()
-        span = self._tracer.start_span(
-            f"{request.operation} {request.model}" if request.model else request.operation,
-            context=context,
-            kind=SpanKind.CLIENT,
-            attributes=start,
-            start_time=call.start_ns,
-            record_exception=False,
-            set_status_on_exception=False,
-        )
+        span = INVALID_SPAN
+        with _SDK:  # samplers and processors of anyone's: the ledger's record does not depend on them
+            span = self._tracer.start_span(
+                f"{request.operation} {request.model}" if request.model else request.operation,
+                context=context,
+                kind=SpanKind.CLIENT,
+                attributes=start,
+                start_time=call.start_ns,
+                record_exception=False,
+                set_status_on_exception=False,
+            )
         call.scratch["start"] = start
         call.scratch["parent"] = above = get_current_span(context).get_span_context()
         call.span = span = identified(span, above)
@@ -87,7 +91,8 @@ class Spans:
         if recording:
             with _FACTS:
                 _tell(span, call, end)
-            span.end(call.end_ns)
+            with _SDK:
+                span.end(call.end_ns)
         if records.wanted():
             records.emit(_record(call, span, end))
 
@@ -116,7 +121,7 @@ def content_of(call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, An
             from .content import of_content
 
             content = call.api.content(call.request, call.response)
-            found = redact(of_content(content, settings().content_limit))
+            found = of_content(content, settings().content_limit, redact)
     call.scratch["content"] = found
     return found
 

@@ -25,7 +25,7 @@ from ..metrics.views import views
 from ..redaction.guard import LogGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -38,6 +38,7 @@ class Captured:
     reader: InMemoryMetricReader
     log_exporter: InMemoryLogRecordExporter
     tracer_provider: TracerProvider
+    logger_provider: LoggerProvider
 
     def spans(self, *, roots: bool = False) -> list[ReadableSpan]:
         """Ended spans, in the order of their end. ``roots``: with those of implicit runs, which are ended first."""
@@ -97,7 +98,7 @@ class Captured:
 
 
 @contextmanager
-def capture(*, only: Iterable[str] | None = None, sampled: bool = True) -> Iterator[Captured]:
+def capture(*, only: Iterable[str] | None = None, sampled: bool = True) -> Generator[Captured]:
     """Instrument with providers of our own in memory; uninstrument at the end. Settings come from the environment."""
     exporter, reader, log_exporter = InMemorySpanExporter(), InMemoryMetricReader(), InMemoryLogRecordExporter()
     tracer_provider = TracerProvider(
@@ -112,7 +113,7 @@ def capture(*, only: Iterable[str] | None = None, sampled: bool = True) -> Itera
         tracer_provider=tracer_provider, meter_provider=meter_provider, logger_provider=logger_provider, only=only
     )
     try:
-        yield Captured(exporter, reader, log_exporter, tracer_provider)
+        yield Captured(exporter, reader, log_exporter, tracer_provider, logger_provider)
     finally:
         install.uninstrument()
         meter_provider.shutdown()

@@ -188,9 +188,11 @@ class IntegrationKit(Subject):
         before = [place(seam.module, seam.attribute) for seam in seams]
         with capture(only=[self.name]):
             states = {seam.attribute: state for who, seam, state in patching.states() if who == self.name}
-        assert [s.attribute for s in seams if not s.optional and states[s.attribute] != "patched"] == []
+        unpatched = [s.attribute for s in seams if not s.optional and states[s.attribute] != "patched"]
+        assert unpatched == [], f"seams that this version lacks and that are not optional: {unpatched}"
         after = [place(seam.module, seam.attribute) for seam in seams]
-        assert [s.attribute for s, old, new in zip(seams, before, after, strict=True) if old is not new] == []
+        changed = [s.attribute for s, old, new in zip(seams, before, after, strict=True) if old is not new]
+        assert changed == [], f"seams that are not what they were: {changed}"
 
     @pytest.mark.parametrize("order", ["first", "last"])
     def test_the_order_of_imports_does_not_matter(self, provider: Provider, order: str) -> None:
@@ -245,12 +247,18 @@ class IntegrationKit(Subject):
         found = self.methods(client)
         assert found
         listed = (*self.covered, *self.declined)
-        assert [path for path in found if not any(fnmatchcase(path, pattern) for pattern in listed)] == []
+        left = [path for path in found if not any(fnmatchcase(path, pattern) for pattern in listed)]
+        assert left == [], f"neither covered nor declined: {left}"
 
     @_both
     def test_every_covered_method_is_one_call(self, provider: Provider, *, later: bool) -> None:
-        """Each covered method that this version has, called as its user would: one span that is no error."""
+        """Each covered method that this version has, called as its user would: one span that has its answer."""
         with capture(only=[self.name]) as captured:
-            told = asyncio.run(self.use_covered_later(provider, captured)) if later else self.use_covered(provider, captured)
+            told = (
+                asyncio.run(self.use_covered_later(provider, captured))
+                if later
+                else self.use_covered(provider, captured)
+            )
         assert told
-        assert {path: found for path, found in told.items() if found != ["UNSET"]} == {}
+        wrong = {path: found for path, found in told.items() if found != ["answered"]}
+        assert wrong == {}, f"calls that were told, by method: {wrong}"

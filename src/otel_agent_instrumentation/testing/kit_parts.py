@@ -52,22 +52,36 @@ def methods(client: Any, package: str, prefix: str = "") -> dict[str, Callable[.
     return found
 
 
+def at(client: Any, path: str) -> Callable[..., Any] | None:
+    """The method at ``path`` of a client, views such as `with_raw_response` included; None where it has none."""
+    for name in path.split("."):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            client = getattr(client, name, None)
+    return client
+
+
 def used(result: Any) -> Any:
     """What a caller gets out of a result: a manager entered, a stream read to its end."""
-    if hasattr(type(result), "__enter__"):
+    if _has(result, "__enter__"):
         with result as entered:
-            return list(entered)
-    return list(result) if hasattr(type(result), "__next__") else result
+            return list(entered) if _has(entered, "__iter__") else entered.read()
+    return list(result) if _has(result, "__next__") else result
 
 
 async def used_later(result: Any) -> Any:
     """The same for a result of an async client."""
     if inspect.isawaitable(result):
         result = await result
-    if hasattr(type(result), "__aenter__"):
+    if _has(result, "__aenter__"):
         async with result as entered:
-            return [item async for item in entered]
-    return [item async for item in result] if hasattr(type(result), "__anext__") else result
+            return [item async for item in entered] if _has(entered, "__aiter__") else await entered.read()
+    return [item async for item in result] if _has(result, "__anext__") else result
+
+
+def _has(value: object, method: str) -> bool:
+    # Of the class: a proxy's instance may answer to any name.
+    return hasattr(type(value), method)
 
 
 def wire(received: Received) -> tuple[object, ...]:

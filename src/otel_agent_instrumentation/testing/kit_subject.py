@@ -8,8 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from opentelemetry.trace import StatusCode
 
-from .. import config, integrations
+from .. import config, integrations, semconv
 from ..core import contain, patching
 from . import kit_parts
 from .provider import Provider
@@ -111,6 +112,7 @@ class Subject:
             await client.close()
 
     def play_all(self, provider: Provider) -> list[list[str]]:
+        """The plain and the streamed call, sync and async: what each caller saw."""
         seen: list[list[str]] = []
         for streamed in (False, True):
             provider.reply = self.streamed if streamed else self.reply
@@ -139,12 +141,12 @@ class Subject:
         """Call every covered method that this version has: the status of each call that was told, by path."""
         told: dict[str, list[str]] = {}
         client = self.client(provider.url)
-        found = self.methods(client)
-        for path in self.covered.keys() & found.keys():
-            use, provider.reply = self.covered[path], self.covered[path].reply
-            result = found[path](**use.arguments)
-            kit_parts.used(use.then(result) if use.then else result)
-            told[path] = statuses(captured)
+        for path, use in self.covered.items():
+            method, provider.reply = kit_parts.at(client, path), use.reply
+            if method is not None:
+                result = method(**use.arguments)
+                kit_parts.used(use.then(result) if use.then else result)
+                told[path] = outcomes(captured)
         client.close()
         return told
 
@@ -152,12 +154,12 @@ class Subject:
         """The same on the async client."""
         told: dict[str, list[str]] = {}
         client = self.async_client(provider.url)
-        found = self.methods(client)
-        for path in self.covered.keys() & found.keys():
-            use, provider.reply = self.covered[path], self.covered[path].reply
-            result = found[path](**use.arguments)
-            await kit_parts.used_later(use.then(result) if use.then else result)
-            told[path] = statuses(captured)
+        for path, use in self.covered.items():
+            method, provider.reply = kit_parts.at(client, path), use.reply
+            if method is not None:
+                result = method(**use.arguments)
+                await kit_parts.used_later(use.then(result) if use.then else result)
+                told[path] = outcomes(captured)
         await client.close()
         return told
 
@@ -169,11 +171,16 @@ def facts(span: ReadableSpan, names: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
 
 
-def statuses(captured: Any) -> list[str]:
-    """The status of each call so far, which are then forgotten."""
-    found = [span.status.status_code.name for span in captured.calls()]
+def outcomes(captured: Captured) -> list[str]:
+    """How each call so far ended, `answered` where its answer was read; they are forgotten."""
+    found = captured.calls()
     captured.clear()
-    return found
+    return [
+        "answered"
+        if span.status.status_code is StatusCode.UNSET and semconv.RESPONSE_MODEL in (span.attributes or {})
+        else f"{span.status.status_code.name}, no answer read"
+        for span in found
+    ]
 
 
 def raised(play: Callable[[], object]) -> BaseException:
@@ -192,4 +199,4 @@ def place(module: str, attribute: str) -> object:
     *path, name = attribute.split(".")
     for step in path:
         parent = getattr(parent, step, None)
-    return vars(parent).get(name) if parent is not None else None
+    return parent.__dict__.get(name) if parent is not None else None

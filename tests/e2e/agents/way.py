@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import openai
 
@@ -22,7 +23,8 @@ def call(_: object = None) -> str:
 
 
 def in_child(method: str) -> None:
-    child = multiprocessing.get_context(method).Process(target=call)
+    context: Any = multiprocessing.get_context(method)
+    child = context.Process(target=call)
     child.start()
     child.join()
 
