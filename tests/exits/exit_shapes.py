@@ -61,10 +61,10 @@ class Shape:
         """Return a client for the provider at ``url``."""
         prefix = "Async" if is_async else ""
         # No certificates are needed on loopback, and reading them is most of a client's making.
-        http = getattr(self.sdk, f"Default{prefix}HttpxClient")(verify=False)
+        options.setdefault("http_client", getattr(self.sdk, f"Default{prefix}HttpxClient")(verify=False))
         base = url if self.sdk is anthropic else f"{url}/v1"
         made = getattr(self.sdk, f"{prefix}{self.client}")
-        return made(base_url=base, api_key="k", max_retries=0, http_client=http, **options)
+        return made(base_url=base, api_key="k", max_retries=0, **options)
 
 
 @dataclass(frozen=True, slots=True)

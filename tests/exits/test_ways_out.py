@@ -114,7 +114,7 @@ def test_one_span_and_the_caller_notices_nothing(shape, api, way, is_async, prov
         check_span(captured.span(), run, outcome)
         assert streams._live == {}
     assert outcome == plain
-    assert outcome.noise_is_the_clients(plain), (outcome.noise, plain.noise)
+    assert outcome.noise_is_the_clients(plain, way), (outcome.noise, plain.noise)
 
 
 def check_span(span: ReadableSpan, run: Run, outcome: Outcome) -> None:

@@ -45,8 +45,8 @@ VENDOR = _installed()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the files of the other rows, which run in those."""
-    others = {f"test_{name}.py" for name in DISTRIBUTIONS if name != VENDOR}
+    """Leave out the files of the other rows, which run in those; everything where there is no neighbour."""
+    others = {f"test_{name}.py" for name in (*DISTRIBUTIONS, "neighbours" if not VENDOR else "") if name != VENDOR}
     left_out = [item for item in items if item.path.parent == HERE and item.path.name in others]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -61,8 +61,12 @@ def test_under_the_launcher_ours_owns_every_call(run, before):
 )
 def test_under_the_launcher_they_own_what_ours_does_not(run, before, setting):
     ran, phase = run.launched(**dict([setting]))
-    owners = sorted(scope for spans in phase.owners().values() for scope in spans)
-    assert owners == sorted(scope for spans in before["theirs"].owners().values() for scope in spans)
+    # anthropic's own spans apart: Logfire drops some, where the provider is its own.
+    owners, expected = (
+        sorted(scope for spans in it.owners().values() for scope in spans if scope != NATIVE)
+        for it in (phase, before["theirs"])
+    )
+    assert owners == expected
     assert phase.tokens == before["theirs"].tokens
     assert ran.warnings() == []
 

@@ -25,7 +25,7 @@ def _instrumentors(vendor: str) -> list[Any]:
 
 def instrument(vendor: str) -> None:
     if vendor == "logfire":
-        _open.extend([_logfire().instrument_openai(), _logfire().instrument_anthropic()])
+        _open[:] = [_logfire().instrument_openai(), _logfire().instrument_anthropic()]
         return
     for instrumentor in _instrumentors(vendor):
         instrumentor.instrument()
@@ -33,7 +33,7 @@ def instrument(vendor: str) -> None:
 
 def instrument_clients(gpt: Any, agpt: Any, claude: Any, aclaude: Any) -> None:
     """Logfire's other way: client by client."""
-    _open.extend(_logfire().instrument_openai(client) for client in (gpt, agpt))
+    _open[:] = [_logfire().instrument_openai(client) for client in (gpt, agpt)]
     _open.extend(_logfire().instrument_anthropic(client) for client in (claude, aclaude))
 
 

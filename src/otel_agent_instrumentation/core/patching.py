@@ -65,6 +65,7 @@ _lock = threading.RLock()
 _patches: dict[tuple[str, str, str], _Patch] = {}
 _hooked: set[tuple[str, str]] = set()
 _awaited: dict[str, Callable[[], Integration | None]] = {}
+_DEEPEST = 32
 _HOOK = Contained("patching.import_hook")
 _SEAM = Contained("patching.seam")
 
@@ -148,14 +149,28 @@ def _patch(patch: _Patch, module: ModuleType) -> None:
                 patch.seam.role,
             )
         return
-    if isinstance(original, Marked):
+    patch.parent, patch.name = parent, name
+    if _holds_ours(parent, name):
+        # Inherited from a class that we patched, or left beneath another library's wrapper by an earlier `revert`.
+        patch.state = "patched"
         return
     own = name in vars(parent)
-    patch.parent, patch.name, patch.own = parent, name, own
+    patch.own = own
     patch.original = vars(parent)[name] if own else original
     patch.wrapper = Marked(patch.original, patch.seam.wrapper)
     setattr(parent, name, patch.wrapper)
     patch.state = "patched"
+
+
+def _holds_ours(parent: Any, name: str) -> bool:
+    """Whether a wrapper of ours is what stands there, or somewhere beneath it: it would tell each call twice."""
+    places: tuple[Any, ...] = getattr(parent, "__mro__", (parent,))
+    found: Any = next((vars(place)[name] for place in places if name in vars(place)), None)
+    for _ in range(_DEEPEST):
+        if found is None or type(found) is Marked:
+            break
+        found = getattr(found, "__wrapped__", None)
+    return type(found) is Marked
 
 
 def revert(name: str | None = None) -> None:
@@ -173,6 +188,8 @@ def revert(name: str | None = None) -> None:
 
 def _restore(patch: _Patch) -> None:
     there: object = patch.parent.__dict__.get(patch.name)
+    if there is None and patch.wrapper is None:
+        return  # inherited: undone where it stands
     if there is not patch.wrapper:
         # Somebody patched over us: their wrapper holds ours. Ours goes quiet (the engine is off) and stays.
         warn_once(

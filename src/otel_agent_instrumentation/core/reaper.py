@@ -89,6 +89,7 @@ class Reaper:
                     continue
             with self._busy, _WORK:
                 work()
+            del work  # else the last stream, with all that was read of it, lives until the next
 
 
 reaper = Reaper()

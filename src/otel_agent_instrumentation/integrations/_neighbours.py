@@ -239,6 +239,6 @@ _OWNED = (
     "otel-agent's, once each. To have the other one instead, set OTEL_AGENT_DISABLED=%s. See `otel-agent doctor`."
 )
 _SHARED = (
-    "otel-agent: another instrumentor of %s is here (%s) and cannot be taken off. A call that runs inside its span is its "
-    "own, every other one is otel-agent's. To leave all to it, set OTEL_AGENT_DISABLED=%s. See `otel-agent doctor`."
+    "otel-agent: another instrumentor of %s is here (%s) and cannot be taken off. A call that runs inside its span is "
+    "its own, every other one is otel-agent's. To leave all to it, set OTEL_AGENT_DISABLED=%s. See `otel-agent doctor`."
 )

@@ -42,7 +42,7 @@ class Moment:
 class Bound:
     """One instrument with one attribute set."""
 
-    __slots__ = ("_add", "_aggregations", "_consumer", "_filter", "_instrument", "_storages", "attributes")
+    __slots__ = ("_add", "_aggregations", "_consumer", "_enabled", "_filter", "_instrument", "_storages", "attributes")
 
     def __init__(self, instrument: Histogram | Counter, attributes: Mapping[str, Any]) -> None:
         self.attributes = attributes
@@ -51,6 +51,7 @@ class Bound:
         self._aggregations: list[Any] | None = None
         self._storages: Any = None
         self._consumer: Any = None
+        self._enabled: Any = None
         self._filter: Any = None
         with _BIND:
             self._bind()
@@ -75,8 +76,9 @@ class Bound:
                 kept = {k: v for k, v in self.attributes.items() if allowed is None or k in allowed}
                 with match._lock:  # noqa: SLF001
                     found.append(match._get_or_create_aggregation(sdk._hash_attributes(kept), kept))  # noqa: SLF001
+        # All that `record` reads is looked up here: what is missing is missed once, and the public method serves.
+        self._enabled, self._filter = real._is_enabled, consumer._sdk_config.exemplar_filter.should_sample  # noqa: SLF001
         self._instrument, self._consumer, self._storages = real, consumer, storages
-        self._filter = consumer._sdk_config.exemplar_filter.should_sample  # noqa: SLF001
         self._aggregations = found
 
     def record(self, value: float, moment: Moment) -> None:
@@ -91,10 +93,9 @@ class Bound:
                 self._bind()
             self.record(value, moment)
             return
-        instrument = self._instrument
-        if not instrument._is_enabled():  # noqa: SLF001
+        if not self._enabled():
             return
-        moment.value, moment.instrument, moment.attributes = value, instrument, self.attributes
+        moment.value, moment.instrument, moment.attributes = value, self._instrument, self.attributes
         sampled = moment.sampled
         if sampled is None:
             sampled = moment.sampled = self._filter(value, moment.time_unix_nano, self.attributes, moment.context)

@@ -19,6 +19,11 @@ _LIMITS = {
 _LONGEST = 128
 
 
+def limit(label: str) -> int:
+    """How many values a label may have before the next one is `other`."""
+    return _LIMITS.get(label, 50)
+
+
 class Vocabulary:
     """The values seen of each label, up to its limit. Never forgets: a label that comes and goes is no label."""
 
@@ -30,7 +35,7 @@ class Vocabulary:
         seen = self._seen.setdefault(label, set())
         if value in seen:
             return value
-        if len(seen) >= _LIMITS.get(label, 50) or (isinstance(value, str) and len(value) > _LONGEST):
+        if len(seen) >= limit(label) or (isinstance(value, str) and len(value) > _LONGEST):
             return OTHER if isinstance(value, str) else -1
         seen.add(value)
         return value
