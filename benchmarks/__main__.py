@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     _Costs = dict[str, list[float]]
 
 ROUNDS = 5
-BLOCKS = 30
+BLOCKS = 24
 CALLS = 25
 STREAMS = 1
 
@@ -80,7 +80,10 @@ def _passes(count: int, run: Callable[[Any], None] | None, *ours: str) -> _Costs
     if _has_official():
         found = _rounds({"floor": variants.Floor(), "official": variants.Official()}, count, run)
         costs.update({"official": found["official"], "official's floor": found["floor"]})
-    makers: dict[str, Callable[[], variants.Variant]] = {"ours": variants.Ours, "ours with ledger": variants.OursWithLedger}
+    makers: dict[str, Callable[[], variants.Variant]] = {
+        "ours": variants.Ours,
+        "ours with ledger": variants.OursWithLedger,
+    }
     return {**_rounds({"floor": variants.Floor(), **{name: makers[name]() for name in ours}}, count, run), **costs}
 
 
@@ -106,7 +109,7 @@ def chunks() -> None:
 
 def _has_official() -> bool:
     try:
-        import opentelemetry.instrumentation.genai.openai  # noqa: F401 # pyright: ignore
+        import opentelemetry.instrumentation.genai.openai  # noqa: F401 # pyright: ignore[reportMissingImports]
     except ImportError:
         return False
     return True

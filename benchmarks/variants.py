@@ -26,9 +26,10 @@ from otel_agent_instrumentation.redaction.install import install as guard
 from . import fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     import openai
+
 
 class Variant:
     """Something to be measured, switched on for the length of a block: `on`, `call` many times, `off`."""

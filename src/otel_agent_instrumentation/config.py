@@ -13,7 +13,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -133,6 +133,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("id_generator", ("OTEL_PYTHON_ID_GENERATOR",), str, "OTel's own."),
 )
 
+# Those of the monitors' document (V6) have readers of their own.
+_SECTIONS = frozenset({"agent", "monitoring", "telemetry", "meta_layer"})
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -214,12 +216,15 @@ def load(environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] 
     return Settings(**values, warnings=tuple(warnings))
 
 
-def _put(values: dict[str, Any], option: Option, text: str, place: str, warnings: list[str]) -> None:
+def _put(values: dict[str, Any], option: Option, text: str | None, place: str, warnings: list[str]) -> None:
+    if text is None:
+        warnings.append(f"{place}: expected a single value; it is ignored")
+        return
     try:
         values[option.name] = option.parse(text)
     except (ValueError, OverflowError) as error:
         reason = str(error) if str(error).startswith("expected") else "not a valid value"
-        warnings.append(f"{place}: {reason}; the default is used")
+        warnings.append(f"{place}: {reason}; it is ignored")
 
 
 def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any]:
@@ -229,22 +234,33 @@ def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any
         return {}
     try:
         document = _toml(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         warnings.append(f"the configuration file {path} cannot be used ({type(error).__name__}); defaults are used")
         return {}
+    warnings += [
+        f"{path}: unknown key `{key}`; it is ignored (settings stand below `[agent]`)"
+        for key in document
+        if key not in _SECTIONS
+    ]
     values: dict[str, Any] = {}
-    section: dict[str, list[Any] | str | float] | None = document.get("agent", {})
+    section = document.get("agent", {})
     if not isinstance(section, dict):
         warnings.append(f"{path}: `agent` must be a table; it is ignored")
         return {}
-    for key, value in section.items():
+    for key, value in cast("dict[str, Any]", section).items():
         option = _BY_NAME.get(key)
         if option is None:
             warnings.append(f"{path}: unknown key `agent.{key}`; it is ignored (known: `otel-agent doctor --options`)")
             continue
-        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-        _put(values, option, text, f"{path}: key `agent.{key}`", warnings)
+        _put(values, option, _text(option, value), f"{path}: key `agent.{key}`", warnings)
     return values
+
+
+def _text(option: Option, value: object) -> str | None:
+    """A value of the file as an environment variable would say it; None where no variable could."""
+    if isinstance(value, list) and option.parse is _words:
+        return ",".join(map(str, cast("list[object]", value)))
+    return str(value) if isinstance(value, (str, int, float)) else None
 
 
 def _toml(path: Path) -> dict[str, Any]:

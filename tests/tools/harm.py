@@ -8,7 +8,7 @@ came from. `Lab.run` adds the bytes that the provider received. Scenarios exist 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
@@ -18,15 +18,16 @@ import anthropic
 import groq
 import openai
 
+from otel_agent_instrumentation.core.engine import engine
 from otel_agent_instrumentation.testing.provider import Provider, anthropic_error, by_path, openai_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from otel_agent_instrumentation.testing.provider import Received
+    from otel_agent_instrumentation.testing.provider import Received, Reply
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": MESSAGES}
@@ -79,9 +80,10 @@ class Lab(AbstractContextManager["Lab"]):
         self._runner.close()
         self.provider.close()
 
-    def run(self, scenario: Scenario) -> Outcome:
-        """Play a scenario. Only ``Exception`` is an outcome: anything else is a broken test."""
+    def run(self, scenario: Scenario, *replies: Reply) -> Outcome:
+        """Play a scenario, the provider giving ``replies`` first. What is no ``Exception`` is a broken test."""
         self.provider.clear()
+        self.provider.enqueue(*replies)
         try:
             seen, how = told(scenario.play(self)), "returned"
         except Exception as error:  # noqa: BLE001 - to be compared
@@ -126,6 +128,17 @@ class Lab(AbstractContextManager["Lab"]):
     def async_groq(self) -> groq.AsyncGroq:
         """The same, async."""
         return groq.AsyncGroq(base_url=self.provider.url, api_key="k", max_retries=0)
+
+
+@contextmanager
+def quiet(off: bool) -> Iterator[None]:
+    """Run a block with our engine off, if ``off``: an uninstrumented run between two instrumented ones."""
+    before = engine.enabled
+    engine.enabled = before and not off
+    try:
+        yield
+    finally:
+        engine.enabled = before
 
 
 def told(value: object) -> object:

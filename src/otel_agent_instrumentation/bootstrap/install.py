@@ -186,6 +186,7 @@ def instrument(
     _arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
+    _know({*(only or ()), *settings.disabled}, {*integrations.BUILTIN, *contributed, "threads"})
     with _STEP:
         neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
@@ -198,6 +199,16 @@ def instrument(
         with _STEP:
             patching.apply(thread_runs.INTEGRATION)
     self_check()
+
+
+def _know(named: set[str], known: set[str]) -> None:
+    for name in sorted(named - known):
+        warn_once(
+            f"integration:{name}",
+            "otel-agent: there is no integration called %r (OTEL_AGENT_DISABLED, or `only`); known: %s.",
+            name,
+            ", ".join(sorted(known)),
+        )
 
 
 def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> None:

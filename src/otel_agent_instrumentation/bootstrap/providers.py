@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.util._importlib_metadata import entry_points  # pyright: ignore[reportUnknownVariableType]
 
 from .. import semconv
-from ..core.contain import Contained
+from ..core.contain import Contained, warn_once
 from ..metrics.views import views
 from ..pipeline.metric_export import BoundedMetricExporter
 from ..redaction.guard import LogGuard
@@ -114,5 +114,11 @@ def _id_generator(name: str | None) -> Any:
     if name is None or name == "random":
         return None
     with Contained("providers.id_generator"):
-        return next(iter(entry_points(group="opentelemetry_id_generator", name=name))).load()()
+        for point in entry_points(group="opentelemetry_id_generator", name=name):
+            return point.load()()
+    warn_once(
+        f"id_generator:{name}",
+        "otel-agent: OTEL_PYTHON_ID_GENERATOR names %r, which cannot be had: ids are random.",
+        name,
+    )
     return None

@@ -77,13 +77,14 @@ def guard(site: str, function: Callable[[_A], _T]) -> Callable[[_A], _T | None]:
     return contained
 
 
-def record_fault(site: str, error: BaseException | None) -> None:
-    """Count a fault of ours at ``site`` and say so once. Never raises."""
+def record_fault(site: str, error: BaseException | None, *, told: bool = False) -> None:
+    """Count a fault of ours at ``site`` and say so once, unless the caller has ``told`` it better. Never raises."""
     try:
         with _lock:
             _faults[site] += 1
-            first = site not in _warned
-            _warned.add(site)
+            first = not told and site not in _warned
+            if first:
+                _warned.add(site)
         if first:
             _log.warning(
                 "otel-agent: internal fault at %s (%s); the call itself is unaffected, one fact of it is missing. "

@@ -123,6 +123,8 @@ class Engine:
                 call.error_type = call.error_type or error_type(call.error)
                 with _FACT:  # by itself: a property of somebody's exception
                     call.status_code = getattr(call.error, "status_code", None)
+            elif call.response is not None and call.response.error is not None:
+                call.error_type = call.response.error
             if self.runs is not None:
                 with _RUNS:
                     self.runs.leave(call)
@@ -146,7 +148,9 @@ class Engine:
         """Tell the observers of the calls that ended and were not told yet: before a flush, a collection, an end."""
         with self._telling:
             while self._ended:
-                self._tell(self._ended.popleft())
+                call = self._ended.popleft()
+                call.more = bool(self._ended)
+                self._tell(call)
 
     def forget(self) -> None:
         """In a forked child: what ended before the fork is the parent's to tell."""

@@ -164,13 +164,17 @@ def _patch(patch: _Patch, module: ModuleType) -> None:
 
 def _holds_ours(parent: Any, name: str) -> bool:
     """Whether a wrapper of ours is what stands there, or somewhere beneath it: it would tell each call twice."""
-    places: tuple[Any, ...] = getattr(parent, "__mro__", (parent,))
-    found: Any = next((vars(place)[name] for place in places if name in vars(place)), None)
+    places: tuple[object, ...] = getattr(parent, "__mro__", (parent,))
+    found: object = next((place.__dict__[name] for place in places if name in place.__dict__), None)
     for _ in range(_DEEPEST):
-        if found is None or type(found) is Marked:
-            break
+        if found is None or _kind(found) is Marked:
+            return found is not None
         found = getattr(found, "__wrapped__", None)
-    return type(found) is Marked
+    return False
+
+
+def _kind(thing: object) -> type[object]:
+    return type(thing)  # not `isinstance`: a proxy claims to be what it wraps
 
 
 def revert(name: str | None = None) -> None:

@@ -83,6 +83,8 @@ class Response:
     conversation: str | None = None
     attributes: Mapping[str, Any] | None = None
     """Further attributes by the names of semconv.py, e.g. the service tier."""
+    error: str | None = None
+    """The API's own code of a failure that the answer tells of and no exception: the call's `error.type`."""
     output: Any = None
     """The answer's own object(s), for the content reader; kept only where content capture is on."""
 
@@ -143,6 +145,8 @@ class Call:
     attempts: list[tuple[int, int | None]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     """Failed attempts within the client's own retries: (time in ns, HTTP status or None for a connection fault)."""
     last_status: int | None = None
+    more: bool = False
+    """Told in a burst, with others right behind it: what only the last of a burst needs may be left out."""
     run: Run | None = None
     cycle: int = 0
     parent: Context | None = None

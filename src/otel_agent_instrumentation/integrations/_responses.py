@@ -135,16 +135,23 @@ def _read(node: Any) -> tuple[Response, bool]:
         tool_calls=calls,
         conversation=text(get(conversation, "id")) or text(conversation),
         attributes={semconv.OPENAI_SERVICE_TIER: tier} if tier else None,
+        error=(text(get(get(node, "error"), "code")) or "failed") if status == "failed" else None,
         output=node,
     )
     return response, settled
 
 
 class EventAccumulator:
-    """Gathers the events of a Responses stream: the first and the last carry the whole response object."""
+    """Gathers the events of a Responses stream: the first and the last carry the whole response object.
+
+    A failure is an event too, `response.failed` or `error`: the client raises nothing.
+    """
+
+    read = staticmethod(read_response)
 
     def __init__(self, keep_content: bool) -> None:  # noqa: ARG002, FBT001 - the Api's factory signature
         self._node: Any = None
+        self._error: str | None = None
         self.complete = False
 
     def add(self, event: Any) -> None:
@@ -154,12 +161,15 @@ class EventAccumulator:
             self._node = node
             if get(event, "type") in _TERMINAL_EVENTS:
                 self.complete = True
+        elif get(event, "type") == "error":
+            self._error = text(get(event, "code")) or "error"
+            self.complete = True
 
     def response(self) -> Response:
         """What was seen so far."""
-        if self._node is None:
-            return Response()
-        return read_response(self._node)
+        response = Response() if self._node is None else self.read(self._node)
+        response.error = response.error or self._error
+        return response
 
 
 def _read_fetch(options: Any, request: Request) -> None:
@@ -180,9 +190,7 @@ def _read_fetched(node: Any) -> Response:
 class FetchAccumulator(EventAccumulator):
     """The same for a fetch that streams."""
 
-    def response(self) -> Response:
-        """What was seen so far."""
-        return Response() if self._node is None else _read_fetched(self._node)
+    read = staticmethod(_read_fetched)
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ class BytesAccumulator:
         self._api = api
         self._inner = inner
         self._buffer = bytearray()
+        self._error: str | None = None
         self._frames = "vnd.amazon.eventstream" in media_type
         self._json = inner is None or "json" in media_type
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in {"gzip", "deflate"} else None
@@ -61,7 +62,9 @@ class BytesAccumulator:
         if not self._frames and self._buffer:
             self._buffer += b"\n\n"
             self._take_events()
-        return self._inner.response()
+        response = self._inner.response()
+        response.error = response.error or self._error
+        return response
 
     def _take_events(self) -> None:
         *lines, rest = bytes(self._buffer).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
@@ -81,7 +84,11 @@ class BytesAccumulator:
 
     def _event(self, data: bytes) -> None:
         if self._inner is not None and data and not data.startswith(b"[DONE]"):
-            self._inner.add(_decode(data))
+            event = _decode(data)
+            error = event.get("error") if isinstance(event, dict) else None
+            if isinstance(error, dict):  # of which the client would make an exception, were it to read this
+                self._error = str(error.get("code") or error.get("type") or "error")
+            self._inner.add(event)
 
     def _take_frames(self) -> None:
         buffer = self._buffer

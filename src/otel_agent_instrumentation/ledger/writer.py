@@ -90,7 +90,7 @@ class Writer:
             except OSError as error:
                 self.dropped += 1
                 self._files.pop(path, None)
-                record_fault("ledger.file", error)
+                record_fault("ledger.file", error, told=True)
                 warn_once(
                     f"ledger:{self._folder}",
                     "otel-agent: the ledger file %s cannot be written (%s): no events are recorded, the agent goes on. "

@@ -22,7 +22,7 @@ def of_run(run: Run, cycle: int) -> dict[str, Any]:
 
 
 def at_start(call: Call) -> dict[str, Any]:
-    """What a sampler may see: everything that the request tells."""
+    """What a sampler may see, as the convention lists it. What else the request tells comes at the end."""
     request = call.request
     found: dict[str, Any] = {semconv.OPERATION_NAME: request.operation, semconv.PROVIDER_NAME: request.provider}
     if request.model is not None:
@@ -33,15 +33,6 @@ def at_start(call: Call) -> dict[str, Any]:
         found[semconv.SERVER_PORT] = request.port
     if request.stream:
         found[semconv.REQUEST_STREAM] = True
-    if request.conversation is not None:
-        found[semconv.CONVERSATION_ID] = request.conversation
-    if request.params:
-        found.update(request.params)
-        # A stop sequence is text of the prompt's author: content.
-        if settings().content not in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
-            found.pop(semconv.REQUEST_STOP_SEQUENCES, None)
-    if call.run is not None:
-        found.update(of_run(call.run, call.cycle))
     return found
 
 
@@ -54,6 +45,7 @@ def at_end(call: Call, cache_write: tuple[str, ...]) -> dict[str, Any]:
 
 def add_end(found: dict[str, Any], call: Call, cache_write: tuple[str, ...]) -> None:
     """Put what is known at the end into ``found``, in place: a fault half way keeps the facts before it."""
+    _request(call, found)
     if call.response is not None:
         _response(call.response, found, cache_write)
     if call.error_type is not None:
@@ -68,6 +60,19 @@ def add_end(found: dict[str, Any], call: Call, cache_write: tuple[str, ...]) -> 
         found[semconv.STREAM_END] = call.stream_end
     if call.retries:
         found[semconv.RETRY_COUNT] = call.retries
+
+
+def _request(call: Call, found: dict[str, Any]) -> None:
+    request = call.request
+    if request.conversation is not None:
+        found[semconv.CONVERSATION_ID] = request.conversation
+    if request.params:
+        found.update(request.params)
+        # A stop sequence is text of the prompt's author: content.
+        if settings().content not in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
+            found.pop(semconv.REQUEST_STOP_SEQUENCES, None)
+    if call.run is not None:
+        found.update(of_run(call.run, call.cycle))
 
 
 def _response(response: Response, found: dict[str, Any], cache_write: tuple[str, ...]) -> None:

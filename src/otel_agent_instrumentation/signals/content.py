@@ -31,7 +31,10 @@ def of_content(
     Redacted before they are cut: half a secret looks like none.
     """
     told = redact({name: getattr(content, part) for name, part in _PARTS if getattr(content, part)})
-    return {name: bounded_json(value, limit) if isinstance(value, list) else value for name, value in told.items()}
+    return {
+        name: bounded_json(value, limit) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
+        for name, value in told.items()
+    }
 
 
 def bounded_json(value: list[dict[str, Any]], limit: int) -> str:

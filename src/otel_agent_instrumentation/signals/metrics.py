@@ -89,6 +89,8 @@ class Metrics:
             )
         )
         moment = Moment(call.context or _EMPTY, call.end_ns)
+        if call.more:
+            moment.sampled = False  # one exemplar a burst leads to a span as well as a hundred do
         usage = response.usage if response is not None else None
         for flavour in self._flavours:
             recorders.record(flavour.duration, call.duration, moment)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every metric that leaves, as dashboards and alerts know it: a change of `golden.json` is a change for them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from clients import ASK, ASK_CLAUDE, Scene
+from otel_agent_instrumentation import run, semconv
+from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
+from otel_agent_instrumentation.metrics.views import views
+from otel_agent_instrumentation.signals.metrics import Metrics
+from otel_agent_instrumentation.testing.capture import capture
+from otel_agent_instrumentation.testing.provider import openai_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GOLDEN = Path(__file__).parent / "golden.json"
+
+
+def metrics_of(reader: InMemoryMetricReader) -> Iterable[Any]:
+    data = reader.get_metrics_data()
+    return [m for r in (data.resource_metrics if data else ()) for s in r.scope_metrics for m in s.metrics]
+
+
+def outline(metric: Any) -> dict[str, Any]:
+    """What a dashboard depends on."""
+    points = list(metric.data.data_points)
+    buckets = {tuple(point.explicit_bounds) for point in points if hasattr(point, "explicit_bounds")}
+    assert len(buckets) <= 1
+    kind = type(metric.data).__name__.lower()
+    return {
+        "kind": "counter" if kind == "sum" and metric.data.is_monotonic else kind,
+        "unit": metric.unit,
+        "description": metric.description,
+        "labels": sorted({label for point in points for label in point.attributes}),
+        "buckets": list(*buckets),
+    }
+
+
+@pytest.fixture
+def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """All that real calls, a failing one and a run emit in both flavours, and the loss of telemetry."""
+    monkeypatch.setenv("OTEL_AGENT_SEMCONV", "dual")
+    with Scene() as scene, capture() as captured:
+        with run("coder"):
+            list(scene.openai.chat.completions.create(**ASK, stream=True, stream_options={"include_usage": True}))
+            scene.anthropic.messages.create(**ASK_CLAUDE)
+            scene.openai.embeddings.create(model="e", input="x")
+        scene.provider.enqueue(openai_error(400))
+        with contextlib.suppress(openai.BadRequestError), run("coder"):
+            scene.openai.chat.completions.create(**ASK)
+        told = {metric.name: outline(metric) for metric in metrics_of(captured.reader)}
+    return {**told, semconv.TELEMETRY_DROPPED: _dropped()}
+
+
+def _dropped() -> dict[str, Any]:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], views=views(), shutdown_on_exit=False)
+    lost = Observation(1, {semconv.SIGNAL: "spans", semconv.EXPORTER: "X", semconv.REASON: "queue_full"})
+    Metrics(provider.get_meter(semconv.SCOPE), semconv.flavours("1.41"), lambda: [lost])
+    (metric,) = metrics_of(reader)
+    provider.shutdown()
+    return outline(metric)
+
+
+def test_what_is_emitted_is_what_was_promised(emitted: dict[str, Any]) -> None:
+    lines = [f"{json.dumps(name)}: {json.dumps(emitted[name], sort_keys=True)}" for name in sorted(emitted)]
+    told = "{\n" + ",\n".join(lines) + "\n}"
+    assert emitted == json.loads(GOLDEN.read_text()), f"if this is meant, it is the new {GOLDEN.name}:\n{told}"
+
+
+def test_what_is_emitted_is_what_the_catalogue_declares(emitted: dict[str, Any]) -> None:
+    assert set(emitted) == set(CATALOGUE)
+    for name, row in CATALOGUE.items():
+        one = emitted[name]
+        assert (one["kind"], one["unit"], one["description"]) == (row.kind, row.unit, row.description), name
+        assert one["buckets"] == list(row.buckets), name
+        assert set(one["labels"]) <= set(row.labels), name
