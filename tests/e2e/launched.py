@@ -43,10 +43,18 @@ def start(folder: Path, *command: str, **settings: str) -> subprocess.Popen[str]
     )
 
 
+def first_line(process: subprocess.Popen[str]) -> str:
+    """Wait for it. Byte by byte: `communicate` would miss what `readline` had read beyond its line."""
+    assert process.stdout is not None
+    told = b""
+    while not told.endswith(b"\n") and (byte := os.read(process.stdout.fileno(), 1)):
+        told += byte
+    return told.decode()
+
+
 def run(folder: Path, *command: str, timeout: float = 60, **settings: str) -> Ended:
     process = start(folder, *command, **settings)
-    assert process.stdout is not None
-    first = process.stdout.readline()
+    first = first_line(process)
     begin = time.monotonic()
     rest, errors = process.communicate(timeout=timeout)
     return Ended(process.returncode, first + rest, errors, time.monotonic() - begin)

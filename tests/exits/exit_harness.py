@@ -14,13 +14,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from exit_shapes import BARE, Call
 from opentelemetry import context as otel_context
 from opentelemetry.trace import INVALID_SPAN, get_current_span
 
-from exit_shapes import BARE, Call
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from exit_shapes import Shape
 
@@ -105,7 +104,7 @@ class Outcome:
 
 
 @contextmanager
-def watched() -> Iterator[list[str]]:
+def watched() -> Generator[list[str]]:
     """Collect every record of OpenTelemetry's, asyncio's and our own loggers."""
     found: list[str] = []
     handler = logging.Handler(logging.DEBUG)
@@ -189,8 +188,9 @@ class Run:
                 await asyncio.sleep(0.001)
                 gc.collect()
                 if turn and self.settled(seen):
-                    return error
+                    break
                 assert time.monotonic() < deadline, "no span within a second"
+        return error
 
     async def _ready(self, seen: Seen, task: asyncio.Future[Any]) -> None:
         """Wait for the moment at which the task is to be cancelled."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anthropic
 import openai
+from openai import resources
 
 from otel_agent_instrumentation import semconv
 from otel_agent_instrumentation.testing.anthropic_bodies import CLAUDE
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from otel_agent_instrumentation.testing.provider import Reply
 
 APIS = ("create", "helper", "raw", "lines", "parse")
-"""`create(stream=True)`, `.stream()`, `with_raw_response` parsed, `with_streaming_response` read by lines and parsed."""
+"""`create(stream=True)`, `.stream()`, `with_raw_response` parsed, `with_streaming_response` by lines and parsed."""
 BARE = frozenset({"create", "raw"})
 """What the call returns is the stream itself, not a manager of it."""
 _ALL = {semconv.USAGE_INPUT_TOKENS: 11, semconv.USAGE_OUTPUT_TOKENS: 7}
@@ -45,6 +46,7 @@ class Shape:
     arguments: dict[str, Any]
     reply: Reply
     error_event: bytes | None
+    error_code: str
     facts: dict[str, Any]
     """What the first event tells, beside the model and the id."""
 
@@ -127,7 +129,7 @@ async def _later(raw: Any) -> Any:
 
 
 _USER = [{"role": "user", "content": "Say hello."}]
-_HELPER = "chat.completions" if hasattr(openai.resources.chat.Completions, "stream") else "beta.chat.completions"
+_HELPER = "chat.completions" if hasattr(resources.chat.Completions, "stream") else "beta.chat.completions"
 
 CHAT = Shape(
     "chat",
@@ -138,6 +140,7 @@ CHAT = Shape(
     {"model": "gpt-5", "messages": _USER, "stream_options": {"include_usage": True}},
     openai_chat_stream(4),
     None,
+    "server_error",
     {semconv.RESPONSE_ID: "chatcmpl-1", semconv.RESPONSE_MODEL: MODEL},
 )
 RESPONSES = Shape(
@@ -149,6 +152,7 @@ RESPONSES = Shape(
     {"model": "gpt-5", "input": "Say hello."},
     openai_responses_stream(4),
     None,
+    "server_error",
     {semconv.RESPONSE_ID: "resp_1", semconv.RESPONSE_MODEL: MODEL},
 )
 MESSAGES = Shape(
@@ -160,6 +164,7 @@ MESSAGES = Shape(
     {"model": "claude-loopback", "messages": _USER, "max_tokens": 64},
     anthropic_message_stream(4),
     anthropic_error_event(),
+    "overloaded_error",
     {
         semconv.RESPONSE_ID: "msg_1",
         semconv.RESPONSE_MODEL: CLAUDE,
@@ -167,5 +172,5 @@ MESSAGES = Shape(
         semconv.USAGE_OUTPUT_TOKENS: 1,
     },
 )
-HAS_RESPONSES = hasattr(openai.OpenAI, "responses") or hasattr(openai.resources, "Responses")
+HAS_RESPONSES = hasattr(openai.OpenAI, "responses") or hasattr(resources, "Responses")
 SHAPES = (CHAT, *((RESPONSES,) if HAS_RESPONSES else ()), MESSAGES)

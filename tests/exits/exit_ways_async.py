@@ -50,7 +50,7 @@ async def break_and_drop(call: Call, seen: Seen) -> None:
         seen(item)
         if seen.enough:
             break
-    del held, item
+    del held
     gc.collect()
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,80 +23,88 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.matrix
 
 
+class Spanned:
+    """A response body that makes a span for each read. Mixed with the HTTP library's own class of bodies."""
+
+    def __init__(self, body: Any, tracer: Tracer, name: str) -> None:
+        self.body, self.tracer, self.name = body, tracer, name
+
+    def __iter__(self) -> Iterator[bytes]:
+        iterator = iter(self.body)
+        while True:
+            with self.tracer.start_as_current_span(f"read {self.name}"):
+                chunk = next(iterator, None)
+            if chunk is None:
+                return
+            yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        iterator = aiter(self.body)
+        while True:
+            with self.tracer.start_as_current_span(f"read {self.name}"):
+                chunk = await anext(iterator, None)
+            if chunk is None:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        self.body.close()
+
+    async def aclose(self) -> None:
+        await self.body.aclose()
+
+
+class Instrumented:
+    """A transport that makes a span for each request. Mixed with the HTTP library's own class of transports."""
+
+    def __init__(self, inner: Any, body: type[Spanned], tracer: Tracer) -> None:
+        self.inner, self.body, self.tracer = inner, body, tracer
+
+    def handle_request(self, request: Any) -> Any:
+        name = request.headers["x-stream"]
+        with self.tracer.start_as_current_span(f"send {name}"):
+            response = self.inner.handle_request(request)
+        response.stream = self.body(response.stream, self.tracer, name)
+        return response
+
+    async def handle_async_request(self, request: Any) -> Any:
+        name = request.headers["x-stream"]
+        with self.tracer.start_as_current_span(f"send {name}"):
+            response = await self.inner.handle_async_request(request)
+        response.stream = self.body(response.stream, self.tracer, name)
+        return response
+
+    def close(self) -> None:
+        self.inner.close()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
 def spanned(shape: Shape, tracer: Tracer, *, is_async: bool) -> Any:
-    """Return an HTTP client whose transport makes a span for the request and for each read, as an instrumented one."""
-    base = sys.modules[shape.sdk._base_client.__name__]
-    http = getattr(base, "httpx2", None) or base.httpx
-    Body, Transport = (  # noqa: N806 - classes
-        (http.AsyncByteStream, http.AsyncBaseTransport) if is_async else (http.SyncByteStream, http.BaseTransport)
-    )
-
-    class Spanned(Body):
-        def __init__(self, body: Any, name: str) -> None:
-            self.body, self.name = body, name
-
-        def __iter__(self) -> Iterator[bytes]:
-            iterator = iter(self.body)
-            while True:
-                with tracer.start_as_current_span(f"read {self.name}"):
-                    chunk = next(iterator, None)
-                if chunk is None:
-                    return
-                yield chunk
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            iterator = aiter(self.body)
-            while True:
-                with tracer.start_as_current_span(f"read {self.name}"):
-                    chunk = await anext(iterator, None)
-                if chunk is None:
-                    return
-                yield chunk
-
-        def close(self) -> None:
-            self.body.close()
-
-        async def aclose(self) -> None:
-            await self.body.aclose()
-
-    class Instrumented(Transport):
-        def __init__(self) -> None:
-            self.inner = http.AsyncHTTPTransport(verify=False) if is_async else http.HTTPTransport(verify=False)
-
-        def handle_request(self, request: Any) -> Any:
-            with tracer.start_as_current_span(f"send {request.headers['x-stream']}"):
-                response = self.inner.handle_request(request)
-            response.stream = Spanned(response.stream, request.headers["x-stream"])
-            return response
-
-        async def handle_async_request(self, request: Any) -> Any:
-            with tracer.start_as_current_span(f"send {request.headers['x-stream']}"):
-                response = await self.inner.handle_async_request(request)
-            response.stream = Spanned(response.stream, request.headers["x-stream"])
-            return response
-
-        def close(self) -> None:
-            self.inner.close()
-
-        async def aclose(self) -> None:
-            await self.inner.aclose()
-
-    return (http.AsyncClient if is_async else http.Client)(transport=Instrumented())
+    """Return an HTTP client whose transport makes spans as an instrumented one does."""
+    base = shape.sdk._base_client
+    http: Any = getattr(base, "httpx2", None) or base.httpx
+    bodies = http.AsyncByteStream if is_async else http.SyncByteStream
+    transports = http.AsyncBaseTransport if is_async else http.BaseTransport
+    inner = (http.AsyncHTTPTransport if is_async else http.HTTPTransport)(verify=False)
+    transport = type("Transport", (Instrumented, transports), {})(inner, type("Body", (Spanned, bodies), {}), tracer)
+    return (http.AsyncClient if is_async else http.Client)(transport=transport)
 
 
 def check(captured: Captured, outer: int) -> None:
     """Every span of the transport is a child of its stream's call, every one of the caller's of the caller's span."""
     calls = {span.context.span_id: span for span in captured.calls() if span.context}
     first, second = sorted(calls.values(), key=lambda span: span.start_time or 0)
-    owner = {"a": first.context, "b": second.context}
-    assert [span.parent.span_id for span in (first, second) if span.parent] == [outer, outer]
+    owner = {name: span.context and span.context.span_id for name, span in (("a", first), ("b", second))}
+    assert [span.parent and span.parent.span_id for span in (first, second)] == [outer, outer]
     seen: dict[str, int] = {}
     for span in captured.spans():
         kind, _, name = span.name.partition(" ")
         assert span.parent is not None or span.name == "outer"
         if kind in {"send", "read"}:
             assert span.parent is not None
-            assert span.parent.span_id == owner[name].span_id, span.name
+            assert span.parent.span_id == owner[name], span.name
         elif kind == "caller's":
             assert span.parent is not None
             assert span.parent.span_id == outer

@@ -7,6 +7,7 @@ import ast
 from typing import TYPE_CHECKING
 
 import pytest
+
 from suite_policy import ROOT
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ def offences(source: str) -> list[str]:
         if isinstance(node, Function):
             nodes = list(own(node))
             managed = any(ast.unparse(item).endswith("contextmanager") for item in node.decorator_list)
-            if not managed and any(map(attaches, nodes)) and any(isinstance(item, ast.Yield | ast.YieldFrom) for item in nodes):
+            if (
+                not managed
+                and any(map(attaches, nodes))
+                and any(isinstance(item, ast.Yield | ast.YieldFrom) for item in nodes)
+            ):
                 found.append(f"{node.lineno}: {node.name} attaches and yields")
         if isinstance(node, ast.With | ast.AsyncWith) and any(attaches(item.context_expr) for item in node.items):
             inner = [item for statement in node.body for item in ast.walk(statement)]

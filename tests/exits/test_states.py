@@ -20,7 +20,7 @@ from otel_agent_instrumentation.integrations._chat import CHAT as CHAT_API
 from otel_agent_instrumentation.testing.capture import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 pytestmark = pytest.mark.matrix
 
@@ -102,7 +102,7 @@ def test_a_reader_hands_on_the_very_chunks():
 def test_a_reader_hands_on_the_very_error():
     mine = ConnectionError("reset")
 
-    async def chunks() -> Any:
+    async def chunks() -> AsyncIterator[str]:
         yield "chunk"
         raise mine
 

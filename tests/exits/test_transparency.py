@@ -24,9 +24,8 @@ shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def attributes(call: Call) -> Any:
     with call.block() as stream:
         response = stream.response
-        told = sorted(vars(stream)), sorted(vars(response)), type(response).__mro__, isinstance(response.stream, list)
-        bodies = [c for c in type(response).__module__.split(".")[:1]]
-        return *told, bodies, [type(stream)], stream.response.status_code, list(map(repr, stream))
+        told = sorted(vars(stream)), sorted(vars(response)), type(response), type(stream)
+        return *told, response.status_code, list(map(repr, stream))
 
 
 def stream_is_a_byte_stream(call: Call) -> Any:
@@ -72,7 +71,10 @@ DOORS = [
     ("create", read_by_next),
     ("raw", raw_answer),
     ("raw", raw_answer_read_whole),
-    *(("lines", door(name, *arguments)) for name, *arguments in (("read",), ("text",), ("iter_text",), ("iter_bytes", 7))),
+    *(
+        ("lines", door(name, *arguments))
+        for name, *arguments in (("read",), ("text",), ("iter_text",), ("iter_bytes", 7))
+    ),
 ]
 
 

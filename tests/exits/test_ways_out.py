@@ -122,9 +122,12 @@ def check_span(span: ReadableSpan, run: Run, outcome: Outcome) -> None:
     way, shape, found = run.way, run.shape, dict(span.attributes or {})
     error = way.error
     if error == SEEN:
-        # Read by lines, an event that tells of an error is a line like any other: the caller saw no exception.
         error = outcome.error.partition(":")[2] if outcome.error else None
-        assert error or (run.api, way.name) == ("lines", "error event")
+        if (run.api, way.name) == ("lines", "error event"):
+            # A line like any other, of which the client makes no exception: the API's own word is told.
+            assert error is None
+            error = shape.error_code
+        assert error
     assert span.status.status_code is (StatusCode.ERROR if error else StatusCode.UNSET)
     assert span.status.description is None
     assert found.get(semconv.ERROR_TYPE) == error

@@ -123,3 +123,66 @@ def test_odd_answers(lab, content, caplog, which):
         sound(captured)
     problems += complaints(caplog)
     assert not problems, "\n".join(problems[:20])
+
+
+# --- odd requests ----------------------------------------------------------------------------------------------------
+
+
+class Text(str):
+    """A string of the application's own kind."""
+
+    __slots__ = ()
+
+
+class Broken:
+    """An object that answers nothing: reading it is a fault, contained, that is its own."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def _once() -> Any:
+    yield {"role": "user", "content": "from a generator"}
+
+
+# Made anew for each run: a generator that we read would be empty for the client.
+VALUES: tuple[Callable[[], Any], ...] = (
+    *(lambda value=value: value for value in (None, True, 0, -1, 2**64, 1.5, float("nan"), "", "x", "\ud800", (), {}, [])),
+    *(lambda: [None], lambda: ["a", 1], lambda: [[]], lambda: {"type": ["x"]}, lambda: Text("own"), Broken, _once),
+    *(lambda: [{"role": "tool"}], lambda: [{"role": ["user"], "content": {"a": 1}}], lambda: odd_json.deep(40)),
+    *(lambda: [Broken()], lambda: {"role": "user"}, lambda: [{"role": "user", "content": [{"type": None}, None, 1]}]),
+)
+FIELDS = (
+    *("model", "messages", "temperature", "max_tokens", "stop", "stop_sequences", "tools", "tool_choice", "seed", "n"),
+    *("response_format", "reasoning_effort", "stream", "extra_body", "extra_headers", "top_p", "metadata", "timeout"),
+)
+
+
+def odd_request(arguments: dict[str, Any], rng: Random) -> dict[str, Any]:
+    chosen = {rng.choice(FIELDS): rng.choice(VALUES)() for _ in range(rng.randint(1, 2))}
+    return {**arguments, **chosen}
+
+
+@pytest.mark.parametrize("client", harm.CLIENTS)
+def test_odd_requests(lab, content, caplog, client):
+    def play(seed: int) -> object:
+        resource, arguments = lab.resource(client)
+        answer = resource.create(**odd_request(arguments, Random(seed)))
+        return list(answer) if hasattr(answer, "response") else answer
+
+    problems: list[str] = []
+    with capture() as captured:
+        for seed in range(ROUNDS):
+            scenario = harm.Scenario("odd", client, lambda _, seed=seed: play(seed))
+            outcomes = []
+            for on in (False, True):
+                with harm.quiet(not on):
+                    outcomes.append(lab.run(scenario))
+            if outcomes[0] != outcomes[1]:
+                problems.append(f"{seed}: {outcomes[0]}\n  became {outcomes[1]}"[:2000])
+            problems += [f"{seed}: {line}" for line in complaints(caplog) if "(RuntimeError)" not in line]
+            caplog.clear()
+            contain.reset()
+        sound(captured)
+    problems += complaints(caplog)
+    assert not problems, "\n".join(problems[:20])

@@ -246,7 +246,8 @@ def _dropped() -> Iterable[Observation]:
 
 
 def _ledger(settings: config.Settings) -> None:
-    if not (choose(settings, "traces").ledger or choose(settings, "logs").ledger):
+    spans, events = choose(settings, "traces").ledger, choose(settings, "logs").ledger
+    if not (spans or events):
         return
     opening = threading.Lock()
 
@@ -262,6 +263,8 @@ def _ledger(settings: config.Settings) -> None:
             return state.writer
 
     def take(record: records.Record) -> None:
+        if not (spans if isinstance(record, records.SpanRecord) else events):
+            return  # an explicit exporter took the ledger's place for this signal
         from ..ledger.sink import take as write
 
         write(writer(), default_policy(), record)

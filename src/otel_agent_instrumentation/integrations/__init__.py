@@ -7,7 +7,7 @@ import importlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-# OTel's own import has read and cached them: the standard library's would read every package's files again.
+# OTel's cache, which the launcher has filled: the standard library would read every package's files again.
 from opentelemetry.util._importlib_metadata import entry_points  # pyright: ignore[reportUnknownVariableType]
 
 from ..core import contain

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv
 from ..core.spec import Api, Request, Response, ToolCall, Usage
 from . import _chat_content
-from ._read import count, get, items, parameters, text
+from ._read import count, get, index, items, parameters, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,27 +150,28 @@ class ChunkAccumulator:
         if self._model is None:
             self._model = text(get(chunk, "model"))
             self._tier = _tier(chunk)
-        for choice in get(chunk, "choices") or ():
+        for choice in items(get(chunk, "choices")):
             reason = get(choice, "finish_reason")
             delta = get(choice, "delta")
             if reason is not None:
                 self._finish(chunk, choice, reason)
             if delta is not None and get(delta, "tool_calls"):
-                self._tool_deltas(get(choice, "index") or 0, get(delta, "tool_calls"))
+                self._tool_deltas(index(choice), get(delta, "tool_calls"))
             if self._content is not None:
                 self._content.add(choice)
 
     def _finish(self, chunk: Any, choice: Any, reason: Any) -> None:
-        if isinstance(reason, str) and reason:
-            self._reasons[get(choice, "index") or 0] = semconv.finish_reason(reason)
+        told = text(reason)
+        if told is not None:
+            self._reasons[index(choice)] = semconv.finish_reason(told)
         # Moonshot tells the usage in the last choice, Groq beside it.
         usage = get(choice, "usage") or get(get(chunk, "x_groq"), "usage")
         if self._usage is None and usage is not None:
             self._usage = usage
 
     def _tool_deltas(self, choice: int, deltas: Any) -> None:
-        for delta in deltas:
-            key = (choice, get(delta, "index") or 0)
+        for delta in items(deltas):
+            key = (choice, index(delta))
             name = text(get(get(delta, "function"), "name"))
             known = self._calls.setdefault(key, ToolCall(None, None))
             known.id = known.id or text(get(delta, "id"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import semconv
 from ..core.spec import Content
-from ._read import get, items, text
+from ._read import get, index, items, text
 
 if TYPE_CHECKING:
     from ..core.spec import Request, Response
@@ -47,7 +47,7 @@ def _parts(content: Any) -> list[Part]:
         return [text_part(content)] if content else []
     found: list[Part] = []
     for part in items(content):
-        kind = get(part, "type")
+        kind = text(get(part, "type")) or "unknown"
         if kind in {"text", "refusal"}:
             found.append(text_part(get(part, kind)))
         elif kind == "image_url":
@@ -131,7 +131,7 @@ class Gathered:
 
     def add(self, choice: Any) -> None:
         """Take one choice of a chunk."""
-        told = self._choices.setdefault(get(choice, "index") or 0, {"text": [], "calls": {}, "reasoning": []})
+        told = self._choices.setdefault(index(choice), {"text": [], "calls": {}, "reasoning": []})
         delta = get(choice, "delta")
         piece = get(delta, "content") if delta is not None else get(choice, "text")
         if isinstance(piece, str):
@@ -140,11 +140,11 @@ class Gathered:
         if isinstance(thought, str):
             told["reasoning"].append(thought)
         for part in items(get(delta, "tool_calls")):
-            call = told["calls"].setdefault(get(part, "index") or 0, {"id": None, "name": "", "arguments": []})
+            call = told["calls"].setdefault(index(part), {"id": None, "name": "", "arguments": []})
             call["id"] = call["id"] or get(part, "id")
             function = get(part, "function")
-            call["name"] += get(function, "name") or ""
-            call["arguments"].append(get(function, "arguments") or "")
+            call["name"] += text(get(function, "name")) or ""
+            call["arguments"].append(text(get(function, "arguments")) or "")
         told["finish_reason"] = get(choice, "finish_reason") or told.get("finish_reason")
 
     def body(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv
 from ..core.spec import Api, Content, Request, Response, ToolCall, Usage
 from ._chat_content import blob, text_part
-from ._read import count, get, items, parameters, text
+from ._read import count, get, index, items, parameters, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,8 @@ def _reasoning(usage: Any) -> int | None:
 
 
 def _finish(reason: Any) -> list[str]:
-    return [semconv.finish_reason(reason)] if isinstance(reason, str) and reason else []
+    told = text(reason)
+    return [semconv.finish_reason(told)] if told is not None else []
 
 
 def read_response(node: Any) -> Response:
@@ -79,7 +80,7 @@ def read_response(node: Any) -> Response:
         tool_calls=[
             ToolCall(text(get(block, "id")), text(get(block, "name")))
             for block in items(get(node, "content"))
-            if get(block, "type") in _CALLS
+            if text(get(block, "type")) in _CALLS
         ],
         output=node,
     )
@@ -103,7 +104,7 @@ class EventAccumulator:
         kind = get(event, "type")
         if kind == "content_block_delta":
             if self._blocks is not None:
-                self._delta(get(event, "index") or 0, get(event, "delta"))
+                self._delta(index(event), get(event, "delta"))
         elif kind == "message_start":
             message = get(event, "message")
             self._id, self._model = text(get(message, "id")), text(get(message, "model"))
@@ -113,10 +114,10 @@ class EventAccumulator:
             self._count(get(event, "usage"))
         elif kind == "content_block_start":
             block = get(event, "content_block")
-            if get(block, "type") in _CALLS:
+            if text(get(block, "type")) in _CALLS:
                 self._calls.append(ToolCall(text(get(block, "id")), text(get(block, "name"))))
             if self._blocks is not None:
-                self._blocks[get(event, "index") or 0] = _opened(block)
+                self._blocks[index(event)] = _opened(block)
         elif kind == "message_stop":
             self.complete = True
 

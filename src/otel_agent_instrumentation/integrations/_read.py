@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,8 +23,27 @@ def get(node: Any, key: str) -> Any:
 
 
 def text(value: Any) -> str | None:
-    """``value`` if it is a string that says something."""
-    return value if isinstance(value, str) and value else None
+    """``value`` if it is a string that says something; a lone surrogate, which no exporter can encode, as `?`."""
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def index(node: Any) -> int:
+    """The ``index`` of a choice, a call or a block; 0 where it has none. A string has a method of that name."""
+    value = get(node, "index")
+    return value if type(value) is int else 0
+
+
+def decode(data: bytes) -> Any:
+    """``data`` as JSON, with what clients put up with (NaN, lone surrogates); None where it is none."""
+    try:
+        return msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            return None
 
 
 def count(value: Any) -> int | None:
@@ -40,7 +62,19 @@ def parameters(body: Any, table: Mapping[str, tuple[str, type | tuple[type, ...]
     """The request parameters that ``table`` maps from a body key to (attribute, accepted types)."""
     found: dict[str, Any] = {}
     for key, (attribute, types) in table.items():
-        value = body.get(key)
+        value = _sound(body.get(key))
         if value is not None and isinstance(value, types) and value is not True and value is not False:
             found[attribute] = value
     return found
+
+
+def _sound(value: Any) -> Any:
+    """``value`` if every exporter can encode it."""
+    if isinstance(value, str):
+        return text(value)
+    if type(value) is int:
+        return value if -_MOST <= value <= _MOST else None
+    if isinstance(value, list):
+        words = cast("list[Any]", value)
+        return [text(word) or "" for word in words] if all(isinstance(word, str) for word in words) else None
+    return value

@@ -70,7 +70,7 @@ def _read_request(body: Any, request: Request) -> None:
         request.stream = True
     answers: list[str] = []
     for item in reversed(list(items(body.get("input")))):
-        kind = get(item, "type")
+        kind = text(get(item, "type"))
         if kind in _RESULTS:
             answers.append(str(get(item, "call_id")))
         elif get(item, "role") == "assistant" or kind in _CALLS or kind == "reasoning":
@@ -95,7 +95,7 @@ def _tool_calls(node: Any) -> list[ToolCall]:
     return [
         ToolCall(text(get(item, "call_id")), text(get(item, "name")) or str(get(item, "type")))
         for item in items(get(node, "output"))
-        if get(item, "type") in _CALLS
+        if text(get(item, "type")) in _CALLS
     ]
 
 
@@ -159,7 +159,7 @@ class EventAccumulator:
         node = get(event, "response")
         if node is not None:
             self._node = node
-            if get(event, "type") in _TERMINAL_EVENTS:
+            if text(get(event, "type")) in _TERMINAL_EVENTS:
                 self.complete = True
         elif get(event, "type") == "error":
             self._error = text(get(event, "code")) or "error"
@@ -211,7 +211,7 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 
 
 def _item(item: Any) -> dict[str, Any]:
-    kind = get(item, "type")
+    kind = text(get(item, "type"))
     if kind in _CALLS:
         arguments = get(item, "arguments") or get(item, "input") or get(item, "action")
         part = {

@@ -11,12 +11,12 @@ import base64
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from ..core.spec import Response
+from ._read import decode, get, text
 
 if TYPE_CHECKING:
-    from ..core.spec import Accumulator, Api, Response
+    from ..core.spec import Accumulator, Api
 
-_decode = msgspec.json.decode
 # A body that is not told by lines (JSON, or a line that never ends) is kept up to here; then its facts are given up.
 _MOST = 32 * 1024 * 1024
 
@@ -55,10 +55,9 @@ class BytesAccumulator:
     def response(self) -> Response:
         """The facts of what passed."""
         if self._json and self._buffer:
-            return self._api.response(_decode(bytes(self._buffer)))
+            return self._api.response(decode(bytes(self._buffer)))
         if self._inner is None:
-            msg = "the body was not read"
-            raise ValueError(msg)
+            return Response()  # its caller read nothing of it
         if not self._frames and self._buffer:
             self._buffer += b"\n\n"
             self._take_events()
@@ -84,10 +83,10 @@ class BytesAccumulator:
 
     def _event(self, data: bytes) -> None:
         if self._inner is not None and data and not data.startswith(b"[DONE]"):
-            event = _decode(data)
-            error = event.get("error") if isinstance(event, dict) else None
-            if isinstance(error, dict):  # of which the client would make an exception, were it to read this
-                self._error = str(error.get("code") or error.get("type") or "error")
+            event = decode(data)
+            error = get(event, "error")
+            if error:  # of which the client would make an exception, were it to read this
+                self._error = text(get(error, "code")) or text(get(error, "type")) or "error"
             self._inner.add(event)
 
     def _take_frames(self) -> None:
@@ -100,7 +99,7 @@ class BytesAccumulator:
             payload = bytes(buffer[12 + headers : total - 4])
             del buffer[:total]
             if payload and self._inner is not None:
-                frame: dict[str, Any] | None = _decode(payload)
+                frame: dict[str, Any] | None = decode(payload)
                 data = frame.get("bytes") if isinstance(frame, dict) else None
                 if isinstance(data, str):
-                    self._inner.add(_decode(base64.b64decode(data)))
+                    self._inner.add(decode(base64.b64decode(data)))

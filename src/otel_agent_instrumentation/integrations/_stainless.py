@@ -11,14 +11,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from ..core.contain import Contained
 from ..core.engine import Engine, async_wrapper, current_call, sync_wrapper
 from ..core.patching import Seam
 from ..core.spec import Request
 from ..core.streams import AsyncTap, BodyTap, StreamState, SyncTap, answer_close, async_exit, state_of, sync_exit
 from ._providers import provider
+from ._read import decode
 from ._sse import BytesAccumulator
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Stainless:
             reader.add(http.content)
             call.response = reader.response()
         elif http.content:
-            call.response = call.api.response(msgspec.json.decode(http.content))
+            call.response = call.api.response(decode(http.content))
 
     def _take_stream(self, call: Call, stream: Any) -> None:
         accumulator = call.api.accumulator
