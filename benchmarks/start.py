@@ -17,9 +17,9 @@ _SDK = (
     "from opentelemetry.sdk.trace import TracerProvider; TracerProvider(shutdown_on_exit=False)\n"
     "from opentelemetry.sdk.metrics import MeterProvider; MeterProvider(shutdown_on_exit=False)\n"
     "from opentelemetry.sdk._logs import LoggerProvider; LoggerProvider(shutdown_on_exit=False)\n"
+    # The launcher has looked through the installed entry points before any of our code runs.
+    "from opentelemetry.util._importlib_metadata import entry_points; entry_points(group='opentelemetry_distro')\n"
 )
-# The launcher has looked through the installed entry points before any of our code runs.
-_SDK += "from opentelemetry.util._importlib_metadata import entry_points; entry_points(group='opentelemetry_distro')\n"
 _OTLP = (
     "import opentelemetry.exporter.otlp.proto.http.trace_exporter,"
     " opentelemetry.exporter.otlp.proto.http._log_exporter, opentelemetry.exporter.otlp.proto.http.metric_exporter\n"

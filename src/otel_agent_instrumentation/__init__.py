@@ -73,10 +73,12 @@ def __getattr__(name: str) -> Any:
     if name == "run":
         from .signals.api import run
 
+        globals()[name] = run  # next time it is there: no import to go wrong
         return run
     if name == "suppress":
         from .core.suppress import suppress
 
+        globals()[name] = suppress
         return suppress
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -122,7 +122,10 @@ TOLD = {
     "everything": ({option.env[0]: BAD[option.name][0] for option in config.OPTIONS if option.name in BAD}, len(BAD)),
     "integration": ({"OTEL_AGENT_DISABLED": "opneai"}, 1),
     "exporter": ({"OTEL_TRACES_EXPORTER": "carrier_pigeon"}, 1),
-    "protocol": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "pigeon", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9"}, 1),
+    "protocol": (
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "pigeon", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9"},
+        1,
+    ),
     "endpoint": ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://[::1"}, 1),
     "ids": ({"OTEL_PYTHON_ID_GENERATOR": "dice"}, 1),
     "ledger folder": ({"OTEL_AGENT_LEDGER_DIR": "agent.py"}, 1),

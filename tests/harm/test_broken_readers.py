@@ -139,7 +139,10 @@ def test_a_broken_reader_costs_its_facts_alone(lab, content, which, part):
     if part == "response" and streams:
         return  # the accumulator's own
     assert contain.faults()
-    lost = {key for key in whole if less.get(key) != whole[key]} - {semconv.RESPONSE_TIME_TO_FIRST_CHUNK, semconv.RUN_ID}
+    lost = {key for key in whole if less.get(key) != whole[key]} - {
+        semconv.RESPONSE_TIME_TO_FIRST_CHUNK,
+        semconv.RUN_ID,
+    }
     assert lost or part == "accumulator.complete"
     assert less.keys() >= KEPT
     if part == "request":

@@ -55,7 +55,16 @@ REPLIES: dict[str, tuple[str, str, Callable[[], Reply]]] = {
     "messages-helper": ("anthropic", "helper", anthropic_message_stream),
     "messages-raw-stream": ("anthropic", "raw_stream", anthropic_message_stream),
 }
-LINES = (b"data: not json", b"data: \xff\xfe", b"data:", b": comment", b"event: x\ndata: {}", b"data: [DONE]", b"\x00", b"data: 1")
+LINES = (
+    b"data: not json",
+    b"data: \xff\xfe",
+    b"data:",
+    b": comment",
+    b"event: x\ndata: {}",
+    b"data: [DONE]",
+    b"\x00",
+    b"data: 1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +107,9 @@ def sound(captured: Captured) -> None:
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [f"{record.name}: {record.getMessage()[:200]}" for record in caplog.records if record.levelno >= logging.WARNING]
+    return [
+        f"{record.name}: {record.getMessage()[:200]}" for record in caplog.records if record.levelno >= logging.WARNING
+    ]
 
 
 @pytest.mark.parametrize("which", REPLIES)
@@ -147,14 +158,17 @@ def _once() -> Any:
 
 # Made anew for each run: a generator that we read would be empty for the client.
 VALUES: tuple[Callable[[], Any], ...] = (
-    *(lambda value=value: value for value in (None, True, 0, -1, 2**64, 1.5, float("nan"), "", "x", "\ud800", (), {}, [])),
+    *(
+        lambda value=value: value
+        for value in (None, True, 0, -1, 2**64, 1.5, float("nan"), "", "x", "\ud800", (), {}, [])
+    ),
     *(lambda: [None], lambda: ["a", 1], lambda: [[]], lambda: {"type": ["x"]}, lambda: Text("own"), Broken, _once),
     *(lambda: [{"role": "tool"}], lambda: [{"role": ["user"], "content": {"a": 1}}], lambda: odd_json.deep(40)),
     *(lambda: [Broken()], lambda: {"role": "user"}, lambda: [{"role": "user", "content": [{"type": None}, None, 1]}]),
 )
 FIELDS = (
     *("model", "messages", "temperature", "max_tokens", "stop", "stop_sequences", "tools", "tool_choice", "seed", "n"),
-    *("response_format", "reasoning_effort", "stream", "extra_body", "extra_headers", "top_p", "metadata", "timeout"),
+    *("response_format", "reasoning_effort", "stream", "extra_body", "extra_headers", "top_p", "metadata"),
 )
 
 

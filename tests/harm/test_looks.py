@@ -28,7 +28,18 @@ pytestmark = pytest.mark.matrix
 
 OURS = str(Path(otel_agent_instrumentation.__file__).parent)
 STREAMS = (openai.Stream, openai.AsyncStream, anthropic.Stream, anthropic.AsyncStream, groq.Stream, groq.AsyncStream)
-NAMES = ("close", "parse", "__enter__", "__exit__", "__aenter__", "__iter__", "__next__", "__aiter__", "response", "headers")
+NAMES = (
+    "close",
+    "parse",
+    "__enter__",
+    "__exit__",
+    "__aenter__",
+    "__iter__",
+    "__next__",
+    "__aiter__",
+    "response",
+    "headers",
+)
 
 
 @pytest.fixture(scope="module")

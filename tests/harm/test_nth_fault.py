@@ -9,17 +9,22 @@ own frame calls, and containment itself.
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import harm
 import otel_agent_instrumentation
 import pytest
 from opentelemetry import context as otel_context
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.trace import TracerProvider
 
-from otel_agent_instrumentation.core import contain
+from otel_agent_instrumentation import run, suppress
+from otel_agent_instrumentation.core import contain, runs
 from otel_agent_instrumentation.testing.capture import capture
 
 if TYPE_CHECKING:
@@ -33,6 +38,11 @@ KIT = str(Path(OURS) / "testing")
 CONTAIN = contain.__file__
 # In the entry itself: the user's own call, and putting a context variable, which fails for want of memory alone.
 THE_CALL = frozenset({"next", "iter", "__anext__", "__aiter__", "anext", "aiter", "throw", "send", "set"})
+CLIENTS = frozenset(
+    {"openai", "anthropic", "groq", "httpx", "httpx2", "wrapt", "asyncio", "threading", "concurrent", "contextlib"}
+)
+# A processor of somebody's, as the SDK would call it without our guard, and a `with` over an object of ours.
+AS_ALWAYS = frozenset({"on_start", "on_end", "on_emit", "__enter__", "__exit__"})
 # A lock that cannot be let go is beyond anyone's containment.
 NEVER = frozenset({"__exit__", "release"})
 # What the garbage collector happens to call below us: the interpreter contains it.
@@ -40,7 +50,7 @@ COLLECTOR = frozenset({"_remove", "remove", "__del__"})
 # The ledger's codec has a second way for what cannot be encoded: no fault.
 HAS_ANOTHER_WAY = frozenset({"encode"})
 # Taking a context off cannot be made up for where it fails itself; everything else must leave the caller's context.
-THE_WAY_BACK = frozenset({"detach", "_leave", "_left", "reset", "_detach"})
+THE_WAY_BACK = frozenset({"detach", "_leave", "_left", "_end", "reset", "_detach"})
 
 
 class Odd(Exception):  # noqa: N818 - an exception that resists being told
@@ -81,7 +91,7 @@ class Injector:
             above, name = frame.f_back, code.co_name
             if above is None or not (_below_ours(above) if _ours(code) else _ours(above.f_code)):
                 return
-            if code.co_filename == CONTAIN or _clients(frame) or name in COLLECTOR:
+            if code.co_filename in {CONTAIN, __file__} or _clients(frame) or name in COLLECTOR | AS_ALWAYS:
                 return
         else:
             return
@@ -99,7 +109,7 @@ def _ours(code: CodeType) -> bool:
 
 def _clients(frame: FrameType) -> bool:
     module = str(frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] in {"openai", "anthropic", "groq", "httpx", "httpx2", "wrapt", "asyncio"}
+    return module.partition(".")[0] in CLIENTS
 
 
 def _below_ours(frame: FrameType | None) -> bool:
@@ -124,7 +134,8 @@ def failing_each(lab: harm.Lab, scenario: harm.Scenario, *, builtins: bool) -> l
     """Run a scenario with its n-th operation failing, for every n. Returns what the user would have noticed."""
     plain = lab.run(scenario)
     problems: list[str] = []
-    with capture():
+    with capture() as captured:
+        given["tracers"], given["loggers"] = captured.tracer_provider, captured.logger_provider
         assert lab.run(scenario) == plain
         lab.run(scenario)  # what is made once is made
         n = 0
@@ -135,7 +146,7 @@ def failing_each(lab: harm.Lab, scenario: harm.Scenario, *, builtins: bool) -> l
             injector = Injector(n, KINDS[n % len(KINDS)], builtins)
             outcome = run_with(injector, lab, scenario)
             if not injector.hit:
-                assert n > 50, "the injector saw next to nothing"
+                assert n > 10, "the injector saw next to nothing"
                 return problems
             if outcome != plain:
                 problems.append(f"{n}: {injector.make.__name__} at {injector.hit}: {outcome.how} {outcome.seen}"[:600])
@@ -167,4 +178,54 @@ def _marks(scenario: harm.Scenario) -> Any:
 @pytest.mark.parametrize("scenario", [pytest.param(one, marks=_marks(one)) for one in SOME], ids=str)
 def test_no_fault_of_ours_reaches_the_caller(lab, scenario):
     problems = failing_each(lab, scenario, builtins=str(scenario) in THOROUGH)
+    assert not problems, "\n".join(problems)
+
+
+# --- the application's own telemetry, which passes through our guard -------------------------------------------------
+
+given: dict[str, Any] = {}
+"""The providers of the run: without us, ones without a guard."""
+
+
+def _own_telemetry(lab: harm.Lab) -> object:
+    tracers = given.get("tracers") or TracerProvider(shutdown_on_exit=False)
+    loggers = given.get("loggers") or LoggerProvider(shutdown_on_exit=False)
+    with tracers.get_tracer("agent").start_as_current_span("work", attributes={"token": "sk-1"}) as span:
+        span.add_event("step", {"n": 1})
+        span.set_attribute("password", "x")
+        loggers.get_logger("agent").emit(body="hello", event_name="agent.said", attributes={"key": "v"})
+    return "done"
+
+
+def _threads(lab: harm.Lab) -> object:
+    seen: list[object] = []
+    with ThreadPoolExecutor(1) as pool:
+        seen.append(pool.submit(lambda: "submitted").result())
+    thread = Thread(target=seen.append, args=("started",))
+    thread.start()
+    thread.join()
+    return seen
+
+
+def _run(lab: harm.Lab) -> object:
+    @run("decorated")
+    def decorated() -> str:
+        return "decorated"
+
+    with run("agent", task="t", user="u", tags=["a"], metadata={"k": 1}), suppress():
+        return decorated()
+
+
+OWN = [harm.Scenario(play.__name__.strip("_"), "own", play) for play in (_own_telemetry, _threads, _run)]
+
+
+@pytest.mark.parametrize("scenario", OWN, ids=str)
+def test_no_fault_of_ours_reaches_the_applications_own_telemetry_and_threads(lab, scenario):
+    given.clear()
+    token = runs.set_current(runs.Run("r", "agent"))
+    try:
+        problems = failing_each(lab, scenario, builtins=True)
+    finally:
+        runs.reset_current(token)
+        given.clear()
     assert not problems, "\n".join(problems)

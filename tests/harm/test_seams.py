@@ -82,7 +82,11 @@ def missing() -> list[str]:
 
 
 def told_missing(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if "is not there in the installed version" in record.getMessage()]
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if "is not there in the installed version" in record.getMessage()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +133,9 @@ def test_a_damaged_client_is_no_more_damaged_with_us(lab, caplog, client, seam):
             assert sum(key in message for message in told_missing(caplog)) == 1, damage
         lost = {"SyncAPIClient.request": "sync", "AsyncAPIClient.request": "async"}.get(seam.attribute)
         # What the client sent without its `request` cannot be seen, and nothing else may be lost.
-        sent = sum(bool(outcome.wire) for outcome, scenario in zip(plain, scenarios, strict=True) if scenario.kind != lost)
+        sent = sum(
+            bool(outcome.wire) for outcome, scenario in zip(plain, scenarios, strict=True) if scenario.kind != lost
+        )
         assert spans >= sent, damage
 
 

@@ -228,7 +228,12 @@ INSTRUMENT = "import otel_agent_instrumentation as ours; ours.instrument()"
 
 
 @pytest.mark.parametrize(
-    "order", [f"import openai\n{INSTRUMENT}", f"{INSTRUMENT}\nimport openai", f"{INSTRUMENT}\nfrom openai import *\nimport openai"]
+    "order",
+    [
+        f"import openai\n{INSTRUMENT}",
+        f"{INSTRUMENT}\nimport openai",
+        f"{INSTRUMENT}\nfrom openai import *\nimport openai",
+    ],
 )
 def test_before_or_after_the_clients_import(order, url, tmp_path):
     told = run(f"{order}\n{textwrap.dedent(ASK)}\ntold['spans'] = spans()", url, tmp_path)

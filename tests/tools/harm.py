@@ -233,6 +233,12 @@ def _streaming_parsed(client: str, lab: Lab) -> object:
         return list(answer.parse())
 
 
+def _unread(client: str, lab: Lab) -> object:
+    resource, arguments = lab.resource(client)
+    with resource.with_streaming_response.create(**arguments) as answer:
+        return type(answer), answer.status_code
+
+
 def _helper(client: str, lab: Lab) -> object:
     resource, arguments = lab.resource(client)
     helper = resource if hasattr(resource, "stream") else lab.openai.beta.chat.completions
@@ -343,7 +349,19 @@ def _beta(client: str, lab: Lab) -> object:
     return lab.anthropic.beta.messages.create(**CLAUDE)
 
 
-_SYNC = (_create, _drained, _closed, _left, _raised_in_with, _dies, _raw, _raw_stream, _streaming, _streaming_parsed)
+_SYNC = (
+    _create,
+    _drained,
+    _closed,
+    _left,
+    _raised_in_with,
+    _dies,
+    _raw,
+    _raw_stream,
+    _streaming,
+    _streaming_parsed,
+    _unread,
+)
 _SYNC_LAST = (_refused, _retried)
 _ASYNC = (_create_later, _drained_later, _closed_later, _raised_in_with_later, _raw_later, _streaming_parsed_later)
 

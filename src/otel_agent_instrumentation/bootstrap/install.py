@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(semconv.SCOPE)
 _HOOKS = Contained("install.fork")
+_SCRUB = ScrubFilter()
+_LONGEST_IMPORT = 2.0  # seconds
 _STEP = Contained("install.step")
 
 
@@ -60,6 +62,9 @@ class State:
     tracker: RunTracker | None = None
     guarded: list[Any] = field(default_factory=list[Any])
     """Providers of the application that the guard was put around."""
+    opening: threading.Lock = field(default_factory=threading.Lock)
+    forking: bool = False
+    """Whether `opening` is held for a fork that is under way."""
     arranged: ExitCoordinator | None = None
     """The coordinator that has been told what to do at exit."""
     active: bool = False
@@ -227,7 +232,7 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     engine.defers = _may_defer if own else None
     reaper.start()
     engine.enabled = True
-    _log.addFilter(ScrubFilter())
+    _log.addFilter(_SCRUB)
 
 
 def _may_defer() -> bool:
@@ -249,12 +254,12 @@ def _ledger(settings: config.Settings) -> None:
     spans, events = choose(settings, "traces").ledger, choose(settings, "logs").ledger
     if not (spans or events):
         return
-    opening = threading.Lock()
 
     def writer() -> Writer:
         # Made with the first event: a process that records nothing opens nothing, and start-up does not pay for it.
-        with opening:
+        with state.opening:
             if state.writer is None:
+                from ..ledger import sink as _sink  # noqa: F401 # pyright: ignore[reportUnusedImport] - see _before_fork
                 from ..ledger.writer import Writer, resource_attributes
 
                 resource = state.providers.resource if state.providers is not None else resource_of(settings)
@@ -265,9 +270,10 @@ def _ledger(settings: config.Settings) -> None:
     def take(record: records.Record) -> None:
         if not (spans if isinstance(record, records.SpanRecord) else events):
             return  # an explicit exporter took the ledger's place for this signal
+        to = writer()
         from ..ledger.sink import take as write
 
-        write(writer(), default_policy(), record)
+        write(to, default_policy(), record)
 
     use_writer(writer)
     records.add_sink("ledger", take)
@@ -281,16 +287,31 @@ def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
     coordinator.arm(sigterm=settings.sigterm)
     if hasattr(os, "register_at_fork") and not _forks:
         _forks.append(True)
-        os.register_at_fork(after_in_child=_in_child)
+        os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 _forks: list[bool] = []
 
 
+def _before_fork() -> None:
+    # The ledger's modules are imported with the first event, on a thread of ours: a child forked meanwhile would
+    # have them half imported, for good. So nobody forks while that goes on.
+    with _HOOKS:
+        state.forking = state.opening.acquire(timeout=_LONGEST_IMPORT)
+
+
+def _in_parent() -> None:
+    if state.forking:
+        state.forking = False
+        state.opening.release()
+
+
 def _in_child() -> None:
+    state.forking = False
     with _HOOKS:
         streams.forget_live()
         engine.forget()
+        state.opening = threading.Lock()  # held for the fork, by a thread that the child does not have
         if state.providers is not None:
             metrics_in_child(state.providers.meter)
         if state.writer is not None:

@@ -41,12 +41,11 @@ def _here() -> Mapping[str, Any] | None:
 
 
 def _stamp(span: Span) -> None:
-    with _SPAN:
-        scope = span.instrumentation_scope
-        if scope is None or scope.name != semconv.SCOPE:  # ours carry it from birth
-            here = _here()
-            if here is not None:
-                span.set_attributes(here)
+    scope = span.instrumentation_scope
+    if scope is None or scope.name != semconv.SCOPE:  # ours carry it from birth
+        here = _here()
+        if here is not None:
+            span.set_attributes(here)
 
 
 class StampingGuard(SpanGuard):
@@ -54,7 +53,8 @@ class StampingGuard(SpanGuard):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamp a foreign span, then guard it."""
-        _stamp(span)
+        with _SPAN:
+            _stamp(span)
         super().on_start(span, parent_context=parent_context)
 
 
@@ -63,7 +63,8 @@ class SpanStamp(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the SDK's signature
         """Stamp a foreign span."""
-        _stamp(span)
+        with _SPAN:
+            _stamp(span)
 
 
 class LogStamp(LogRecordProcessor):

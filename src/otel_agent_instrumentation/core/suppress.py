@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from opentelemetry import context as otel_context
 
 from .. import semconv
+from .contain import Contained
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from opentelemetry.context import Context
 
+_SUPPRESS = Contained("suppress")
 _OURS = "otel_agent_suppress"
 # Set by `opentelemetry.instrumentation.utils.suppress_instrumentation`, Logfire and the exporters, beside the next one.
 _OTEL = "suppress_instrumentation"
@@ -49,8 +51,12 @@ def told_above(context: Context, operation: str) -> bool:
 @contextmanager
 def suppress() -> Generator[None]:
     """Run a block of code uninstrumented: no span, no metric, no event, no ledger line for the calls in it."""
-    token = otel_context.attach(otel_context.set_value(_OURS, value=True))
+    token = None
+    with _SUPPRESS:
+        token = otel_context.attach(otel_context.set_value(_OURS, value=True))
     try:
         yield
     finally:
-        otel_context.detach(token)
+        with _SUPPRESS:
+            if token is not None:
+                otel_context.detach(token)

@@ -41,6 +41,7 @@ _ON_START = Contained("redaction.on_start")
 _ON_ENDING = Contained("redaction.on_ending")
 _ON_END = Contained("redaction.on_end")
 _ON_EMIT = Contained("redaction.on_emit")
+_SORT = Contained("redaction.children")
 _FALLBACK = Contained("redaction.fallback")
 
 
@@ -61,7 +62,8 @@ class SpanGuard(SynchronousMultiSpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Redact what the span starts with, in place, then start it for the children that look."""
         if self._span_processors is not self._seen:
-            self._sort_children()
+            with _SORT:
+                self._sort_children()
         if not self._starters:
             return
         safe = False
@@ -79,7 +81,8 @@ class SpanGuard(SynchronousMultiSpanProcessor):
     def _on_ending(self, span: Span) -> None:
         # The span is frozen by now, its end not yet told: few processors ask for this, the others need no work.
         if self._span_processors is not self._seen:
-            self._sort_children()
+            with _SORT:
+                self._sort_children()
         children = self._enders
         if not children:
             return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from opentelemetry import context as otel_context
 
 from .. import semconv
-from ..core import runs
+from ..core import contain, runs
 from ..core.contain import Contained, warn_once
 from ..core.engine import engine
 from ..core.runs import Run
@@ -66,7 +66,8 @@ class run:  # noqa: N801 - used as a verb: `with run("coder"):`
         self._given = (agent, task, user, session, tags, metadata, run_id)
         self._run: Run | None = None
         self._outcome: semconv.RunOutcome | None = None
-        self._tokens: tuple[Any, Any] | None = None
+        self._current: Any = None
+        self._attached: Any = None
 
     @property
     def id(self) -> str:
@@ -111,18 +112,29 @@ class run:  # noqa: N801 - used as a verb: `with run("coder"):`
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Make each call of ``function`` a run. Generators are not supported: open the run inside them."""
+        with _RUN:
+            return self._around(function)
+        return function
+
+    def _around(self, function: Callable[P, R]) -> Callable[P, R]:
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def one_run(*args: P.args, **kwargs: P.kwargs) -> Any:
-                async with self._again():
+                again = contain.call("run", self._again)
+                if again is None:
+                    return await function(*args, **kwargs)
+                async with again:
                     return await function(*args, **kwargs)
 
             return one_run  # type: ignore[return-value]
 
         @functools.wraps(function)
         def one(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self._again():
+            again = contain.call("run", self._again)
+            if again is None:
+                return function(*args, **kwargs)
+            with again:
                 return function(*args, **kwargs)
 
         return one
@@ -143,22 +155,23 @@ class run:  # noqa: N801 - used as a verb: `with run("coder"):`
         made.tags = _ledger_tags(task, session, tags)
         self._run = made
         tracker = engine.runs
-        attached = None
         if isinstance(tracker, RunTracker):
-            start_span(tracker.tracer, made, otel_context.get_current())
-            if made.context is not None:
-                attached = otel_context.attach(made.context)
-        self._tokens = (attached, runs.set_current(made))
+            with _RUN:
+                start_span(tracker.tracer, made, otel_context.get_current())
+        self._current = runs.set_current(made)
+        if made.context is not None:
+            self._attached = otel_context.attach(made.context)
 
     def _end(self, error: BaseException | None) -> None:
-        made, tokens = self._run, self._tokens
-        if made is None or tokens is None:
+        made, current, attached = self._run, self._current, self._attached
+        if made is None or current is None:
             return
-        attached, token = tokens
-        self._tokens = None
-        runs.reset_current(token)
-        if attached is not None:
-            otel_context.detach(attached)
+        self._current = self._attached = None
+        with _RUN:  # each by itself: the caller's context comes first
+            if attached is not None:
+                otel_context.detach(attached)
+        with _RUN:
+            runs.reset_current(current)
         if self._outcome is None:
             self._outcome = _outcome(error)
         made.outcome = self._outcome
