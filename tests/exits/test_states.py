@@ -90,6 +90,7 @@ def test_every_sequence_of_events_ends_once_and_for_good():
             assert span.status.status_code is (StatusCode.ERROR if error else StatusCode.UNSET), sequence
             captured.clear()
         assert streams._live == {}
+        assert sum(point.count for point in captured.points("gen_ai.client.operation.duration")) == len(SEQUENCES)
 
 
 def test_a_reader_hands_on_the_very_chunks():

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from exit_shapes import CHAT, HAS_RESPONSES, MESSAGES, RESPONSES, SHAPES, Call
+from exit_shapes import BARE, CHAT, HAS_RESPONSES, MESSAGES, RESPONSES, SHAPES, Call
 
 from otel_agent_instrumentation import semconv
 from otel_agent_instrumentation.testing.capture import capture
@@ -123,6 +124,31 @@ def test_a_chunk_comes_before_the_next_is_sent(shape, api, provider):
         call = Call(shape, api, client)
         with call.block() as held:
             assert next(iter(call.items(held)))
+
+
+@shapes
+@pytest.mark.parametrize("api", ["create", "helper", "raw", "lines", "parse"])
+def test_a_dropped_stream_is_closed_as_soon_as_before(shape, api, provider):
+    """Some clients take care that a dropped stream is no cycle, and closed at once: no tap may make it one."""
+    provider.reply = shape.reply
+
+    def closed(client: Any) -> bool:
+        call = Call(shape, api, client)
+        held = call.block() if api in BARE else call.block().__enter__()
+        response = getattr(held, "response", None) or getattr(held, "http_response", None) or held._response
+        for _ in call.items(held):
+            break
+        gc.disable()
+        try:
+            del held
+            return response.is_closed
+        finally:
+            gc.enable()
+
+    with shape.open(provider.url, is_async=False) as client:
+        plain = closed(client)
+        with capture():
+            assert closed(client) == plain
 
 
 @shapes

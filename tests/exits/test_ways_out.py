@@ -112,6 +112,7 @@ def test_one_span_and_the_caller_notices_nothing(shape, api, way, is_async, prov
         run.settled = lambda seen: settled(captured, way, seen)
         outcome = run.go(is_async=is_async)
         check_span(captured.span(), run, outcome)
+        assert sum(point.count for point in captured.points("gen_ai.client.operation.duration")) == 1
         assert streams._live == {}
     assert outcome == plain
     assert outcome.noise_is_the_clients(plain, way), (outcome.noise, plain.noise)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each reader and each observer of ours broken in turn: the answer is the user's, one fact is missing, the rest is there."""
+"""Each reader and observer of ours broken in turn: the answer is intact, one fact is missing, the rest is there."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import harm
 import pytest
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
 
+import harm
 from otel_agent_instrumentation import semconv
 from otel_agent_instrumentation.core import contain
 from otel_agent_instrumentation.integrations import _chat, _messages, _responses
@@ -20,7 +20,7 @@ from otel_agent_instrumentation.signals.spans import Spans
 from otel_agent_instrumentation.testing.capture import Captured, capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from otel_agent_instrumentation.core.spec import Api
 
@@ -58,7 +58,7 @@ class BrokenAccumulator:
 
 
 @contextmanager
-def without(api: Api, part: str) -> Iterator[None]:
+def without(api: Api, part: str) -> Generator[None]:
     """Break one part of an API's readers, wherever it is used."""
     field = part.partition(".")[0]
     original = getattr(api, field)
@@ -154,7 +154,8 @@ def test_a_broken_reader_costs_its_facts_alone(lab, content, which, part):
 @pytest.mark.parametrize("observer", [Spans, Metrics, Events], ids=lambda observer: observer.name)
 @pytest.mark.parametrize("verb", ["on_start", "on_end"])
 @pytest.mark.parametrize("name", ["create", "drained", "refused"])
-def test_a_broken_observer_costs_its_own_signal(lab, content, monkeypatch, observer, verb, name):
+@pytest.mark.usefixtures("content")
+def test_a_broken_observer_costs_its_own_signal(lab, monkeypatch, observer, verb, name):
     if not hasattr(observer, verb):
         return
     played = scenario("openai", name)

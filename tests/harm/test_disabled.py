@@ -40,9 +40,9 @@ AGENT = """
         "wrapped": [
             f"{module.__name__}.{name}"
             for module in list(sys.modules.values())
-            if module is not None and module.__name__.partition(".")[0] in ("openai", "anthropic", "threading", "concurrent")
+            if getattr(module, "__name__", "").partition(".")[0] in ("openai", "anthropic", "threading", "concurrent")
             for name, thing in list(vars(module).items())
-            for member in (thing, *(vars(thing).values() if isinstance(thing, type) else ()))
+            for member in (thing, *(vars(thing).values() if issubclass(type(thing), type) else ()))
             if type(member).__name__ in ("Marked", "FunctionWrapper")
         ],
         "threads": [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()],

@@ -9,13 +9,13 @@ import math
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import harm
-import odd_json
 import pytest
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
+import harm
+import odd_json
 from otel_agent_instrumentation.core import contain
 from otel_agent_instrumentation.testing.capture import Captured, capture
 from otel_agent_instrumentation.testing.provider import (
@@ -124,7 +124,7 @@ def test_odd_answers(lab, content, caplog, which):
             outcomes = []
             for on in (False, True):
                 with harm.quiet(not on):
-                    outcomes.append(lab.run(found[0], odd_reply(reply(), Random(seed))))
+                    outcomes.append(lab.run(found[0], odd_reply(reply(), Random(seed))))  # noqa: S311 - the same for the same seed
             if outcomes[0] != outcomes[1]:
                 problems.append(f"{seed}: {outcomes[0]}\n  became {outcomes[1]}"[:2000])
             problems += [f"{seed}: contained fault at {site}" for site in contain.faults()]
@@ -181,7 +181,7 @@ def odd_request(arguments: dict[str, Any], rng: Random) -> dict[str, Any]:
 def test_odd_requests(lab, content, caplog, client):
     def play(seed: int) -> object:
         resource, arguments = lab.resource(client)
-        answer = resource.create(**odd_request(arguments, Random(seed)))
+        answer = resource.create(**odd_request(arguments, Random(seed)))  # noqa: S311
         return list(answer) if hasattr(answer, "response") else answer
 
     problems: list[str] = []

@@ -16,13 +16,13 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-import harm
-import otel_agent_instrumentation
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import TracerProvider
 
+import harm
+import otel_agent_instrumentation
 from otel_agent_instrumentation import run, suppress
 from otel_agent_instrumentation.core import contain, runs
 from otel_agent_instrumentation.testing.capture import capture

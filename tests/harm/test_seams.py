@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
-import harm
 import pytest
 
+import harm
 from otel_agent_instrumentation import integrations
 from otel_agent_instrumentation.core import contain, patching, runs
 from otel_agent_instrumentation.testing.capture import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from otel_agent_instrumentation.core.patching import Seam
 
@@ -58,7 +58,7 @@ def _owner(seam: Seam) -> tuple[Any, str] | None:
 
 
 @contextmanager
-def damaged(seam: Seam, damage: Damage) -> Iterator[None]:
+def damaged(seam: Seam, damage: Damage) -> Generator[None]:
     owner = _owner(seam)
     assert owner is not None
     place, name = owner

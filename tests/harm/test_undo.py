@@ -11,11 +11,11 @@ import textwrap
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import harm
 import openai._base_client as openai_base
 import pytest
 import wrapt
 
+import harm
 from otel_agent_instrumentation import integrations
 from otel_agent_instrumentation.bootstrap import install
 from otel_agent_instrumentation.core import patching
@@ -287,7 +287,8 @@ class Ban:
     plain = run(f"{setup}\n{textwrap.dedent(IMPORT)}", url, tmp_path, **environment)
     other = """
 from anthropic import Anthropic
-Anthropic(base_url=URL[:-3], api_key="k").messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "x"}])
+client = Anthropic(base_url=URL[:-3], api_key="k")
+client.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "x"}])
 told["spans"] = spans()
 """
     during = run(f"{setup}\n{INSTRUMENT}\n{textwrap.dedent(IMPORT)}\n{other}", url, tmp_path, **environment)

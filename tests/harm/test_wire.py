@@ -6,9 +6,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import harm
 import pytest
 
+import harm
 from otel_agent_instrumentation.testing.capture import capture
 from otel_agent_instrumentation.testing.provider import Provider
 
@@ -60,9 +60,9 @@ claude.messages.create(**asked)
 
 @pytest.mark.parametrize("switch", ["", "false"], ids=["native on", "native off"])
 def test_no_trace_header_leaves_with_the_request(tmp_path, switch):
-    """anthropic >= 2 puts the trace of its own span into the request; where ours is made, neither is sent."""
+    """The client of anthropic >= 2 sends the trace of its own span; where ours is made, neither is sent."""
 
-    def received(how: str) -> list[object]:
+    def received(how: str) -> list[tuple[str | None, str]]:
         with Provider() as provider:
             environment = {"PATH": "/usr/bin:/bin", "ANTHROPIC_OPEN_TELEMETRY": switch, "OTEL_AGENT_SUMMARY": "false"}
             command = [sys.executable, "-c", GLOBAL, provider.url, how]

@@ -2,7 +2,7 @@
 """What a user's code does with the real clients, over loopback, and what it sees: for runs with and without us.
 
 A scenario is one use of one client, its result told in a form that compares: types, texts, exceptions with what they
-came from. `Lab.run` adds the bytes that the provider received. Scenarios exist where the installed client has the method.
+came from. `Lab.run` adds the bytes that the provider received. A scenario is there if the installed client can play it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from otel_agent_instrumentation.core.engine import engine
 from otel_agent_instrumentation.testing.provider import Provider, anthropic_error, by_path, openai_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from otel_agent_instrumentation.testing.provider import Received, Reply
 
@@ -131,7 +130,7 @@ class Lab(AbstractContextManager["Lab"]):
 
 
 @contextmanager
-def quiet(off: bool) -> Iterator[None]:
+def quiet(off: bool) -> Generator[None]:
     """Run a block with our engine off, if ``off``: an uninstrumented run between two instrumented ones."""
     before = engine.enabled
     engine.enabled = before and not off
@@ -241,7 +240,7 @@ def _unread(client: str, lab: Lab) -> object:
 
 def _helper(client: str, lab: Lab) -> object:
     resource, arguments = lab.resource(client)
-    helper = resource if hasattr(resource, "stream") else lab.openai.beta.chat.completions
+    helper: Any = resource if hasattr(resource, "stream") else lab.openai.beta.chat.completions
     with helper.stream(**arguments) as stream:
         events = list(stream)
         final = stream.get_final_message() if client == "anthropic" else stream.get_final_completion()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from .contain import Contained
+from .contain import Contained, guard
 from .contain import call as contained_call
 from .context import attach as _attach
 from .context import detach as _detach
@@ -36,8 +36,6 @@ _CLOSE = Contained("stream.close")
 _DROP = Contained("stream.drop")
 _EXIT = Contained("stream.exit")
 
-_TOGETHER = 16
-
 leaving: ContextVar[BaseException | None] = ContextVar("otel_agent_leaving", default=None)
 """The exception with which the caller's `with` block of a stream is being left."""
 
@@ -50,9 +48,7 @@ class StreamState:
     Whoever calls it from the caller's or the client's code contains it.
     """
 
-    __slots__ = (
-        "__weakref__", "_accumulator", "_add", "_over", "_pending", "_together", "call", "last", "parsed", "reading"
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "_accumulator", "_over", "call", "chunks", "feed", "last", "parsed", "reading")
 
     def __init__(self, call: Call, accumulator: Accumulator) -> None:
         self.call = call
@@ -61,41 +57,26 @@ class StreamState:
         """Inside the library's own reading: a close seen now is the library's, its outcome is about to be known."""
         self.parsed = False
         """A tap on the client's own iterator reads this stream, so the byte tap only watches for the close."""
+        self.chunks = 0
         self._accumulator = accumulator
-        self._add = accumulator.add
+        self.feed = guard("stream.chunk", accumulator.add)
+        """Hands a chunk to the accumulator, contained."""
         self._over = False
-        self._pending: list[Any] = []
-        self._together = 1
         reaper.start()
         _live[id(self)] = self
 
     def chunk(self, chunk: Any) -> None:
-        """Keep one chunk and the time it came. Chunks are read a few together: each by itself would cost thrice."""
+        """Take one chunk. What runs for each: a time, a count, and a few reads, all of which cannot raise."""
         self.last = _clock()
-        self._pending.append(chunk)
-        if len(self._pending) >= self._together:
-            self._take()
-
-    def _take(self) -> None:
-        call, chunks = self.call, self._pending
-        if not chunks:
-            return
-        self._pending = []
-        if call.chunks == 0:
-            call.first_chunk = (self.last - call.start_clock) / 1e9
-            self._together = _TOGETHER
-        call.chunks += len(chunks)
-        add, rest = self._add, iter(chunks)
-        while True:
-            with _CHUNK:  # a chunk that cannot be read costs itself, not those behind it
-                for chunk in rest:
-                    add(chunk)
-                return
+        if self.chunks == 0:
+            self.call.first_chunk = (self.last - self.call.start_clock) / 1e9
+        self.chunks += 1
+        self.feed(chunk)
 
     def adopt(self, accumulator: Accumulator) -> None:
         """The caller parses the bytes into a stream of chunks after all: gather from those."""
         self._accumulator = accumulator
-        self._add = accumulator.add
+        self.feed = guard("stream.chunk", accumulator.add)
         self.parsed = True
 
     def drained(self) -> None:
@@ -133,9 +114,7 @@ class StreamState:
     def abandon(self) -> None:
         """End a stream that was left, at the time of its last chunk."""
         self._over = False
-        with _CHUNK:
-            self._take()
-        self._end("abandoned" if self.call.chunks else "never_iterated", at_last=True)
+        self._end("abandoned" if self.chunks else "never_iterated", at_last=True)
 
     def _end(self, how: str | None, *, at_last: bool = False) -> None:
         if self._over:
@@ -144,7 +123,7 @@ class StreamState:
         _live.pop(id(self), None)
         call = self.call
         with _END:
-            self._take()
+            call.chunks = self.chunks
             call.response = contained_call("stream.response", self._accumulator.response)
             if how is not None and not self._accumulator.complete:
                 call.stream_end = how

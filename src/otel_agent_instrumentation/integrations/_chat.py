@@ -116,15 +116,6 @@ def read_response(node: Any) -> Response:
     )
 
 
-def _is_text_only(chunk: Any) -> bool:
-    """Whether a chunk is the usual one: a piece of text of one choice, and nothing that we count."""
-    try:
-        (choice,) = chunk.choices
-        return chunk.usage is None and choice.finish_reason is None and choice.delta.tool_calls is None  # noqa: TRY300
-    except (AttributeError, TypeError, ValueError):
-        return False
-
-
 class ChunkAccumulator:
     """Gathers the chunks of a chat or completions stream. Per chunk: a few attribute reads."""
 
@@ -140,8 +131,13 @@ class ChunkAccumulator:
 
     def add(self, chunk: Any) -> None:
         """Take one chunk. The last usage wins: some send a running total with every chunk."""
-        if self._model is not None and self._content is None and _is_text_only(chunk):
-            return
+        if self._model is not None and self._content is None:
+            try:  # the usual chunk: a piece of text of one choice, and nothing that we count
+                (choice,) = chunk.choices
+                if chunk.usage is None and choice.finish_reason is None and choice.delta.tool_calls is None:
+                    return
+            except (AttributeError, TypeError, ValueError):
+                pass  # a completion's choice, several choices, the last chunk's usage, decoded JSON
         usage = get(chunk, "usage")
         if usage is not None:
             self._usage = usage

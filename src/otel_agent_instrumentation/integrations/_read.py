@@ -26,7 +26,10 @@ def text(value: Any) -> str | None:
     """``value`` if it is a string that says something; a lone surrogate, which no exporter can encode, as `?`."""
     if not isinstance(value, str) or not value:
         return None
-    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if type(value) is str and value.isascii():
+        return value
+    # A subclass, such as an enumeration's member, is not a string to every version of OTel's: told as what it holds.
+    return str.encode(value, "utf-8", "replace").decode()
 
 
 def index(node: Any) -> int:
@@ -39,7 +42,7 @@ def decode(data: bytes) -> Any:
     """``data`` as JSON, with what clients put up with (NaN, lone surrogates); None where it is none."""
     try:
         return msgspec.json.decode(data)
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):  # a ValueError of its own since msgspec 0.20
         try:
             return json.loads(data)
         except (ValueError, RecursionError):
