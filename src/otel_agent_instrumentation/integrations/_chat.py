@@ -138,6 +138,9 @@ class ChunkAccumulator:
                     return
             except (AttributeError, TypeError, ValueError):
                 pass  # a completion's choice, several choices, the last chunk's usage, decoded JSON
+        self._take(chunk)
+
+    def _take(self, chunk: Any) -> None:
         usage = get(chunk, "usage")
         if usage is not None:
             self._usage = usage
