@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.matrix, pytest.mark.faults, pytest.mark.timeout(300)]
 
-ROUNDS = 150
+ROUNDS = 100
 REPLIES: dict[str, tuple[str, str, Callable[[], Reply]]] = {
     "chat": ("openai", "create", openai_chat),
     "chat-later": ("openai", "create_later", openai_chat),
@@ -73,9 +73,10 @@ def lab():
         yield lab
 
 
-@pytest.fixture
-def content(monkeypatch):
-    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_AND_EVENT")
+@pytest.fixture(params=["SPAN_AND_EVENT", "NO_CONTENT"])
+def content(monkeypatch, request):
+    """Whether messages are kept, which reads more of them, or not, which takes shorter ways."""
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", request.param)
 
 
 def odd_reply(reply: Reply, rng: Random) -> Reply:

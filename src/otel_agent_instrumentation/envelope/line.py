@@ -85,8 +85,13 @@ def encode(line: Line) -> bytes:
 
 
 def decode(data: bytes) -> Line:
-    """Read one line. Raises `msgspec.DecodeError` or `msgspec.ValidationError` (both `ValueError`)."""
-    return _decoder.decode(data)
+    """Read one line. Raises `ValueError` where it is none (msgspec's own errors are such since 0.20 alone)."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        if isinstance(error, ValueError):
+            raise
+        raise ValueError(str(error)) from error
 
 
 _DEEPEST = 32
