@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,12 @@ pytest_plugins = ["suite_policy"]
 
 _WATCHED = ("opentelemetry", "otel_agent_instrumentation")
 _SETTINGS = ("OTEL_", "AGI_LEDGER_")
+
+
+def pytest_configure() -> None:
+    """A shell's background job is started with SIGINT ignored, and would hand that on to the agents that tests start."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Warnings(logging.Handler):

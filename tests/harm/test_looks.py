@@ -8,7 +8,9 @@ import importlib
 import inspect
 import pickle
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -19,6 +21,7 @@ import pytest
 import harm
 import otel_agent_instrumentation
 from otel_agent_instrumentation import integrations
+from otel_agent_instrumentation.core import runs
 from otel_agent_instrumentation.testing.capture import capture
 
 if TYPE_CHECKING:
@@ -224,3 +227,52 @@ def test_the_callers_own_chain_is_kept(lab):
     # Raised within an `except`: its context, which the client's `from None` hides, is still there.
     context = during.__cause__.__context__
     assert type(context) is type(plain.__cause__.__context__ if plain.__cause__ else None)
+
+
+# --- threads that carry a run -----------------------------------------------------------------------------------------
+
+
+def _fails() -> None:
+    raise KeyError("in a thread")
+
+
+class Worker(Thread):
+    """A thread that has its own `run`."""
+
+    def run(self) -> None:
+        """Do nothing."""
+
+
+def threads() -> list[object]:
+    """What a user sees of threads and executors."""
+    seen: list[object] = []
+    with ThreadPoolExecutor(1) as pool:
+        error = pool.submit(_fails).exception()
+        assert error is not None
+        seen.append([frame.name for frame in traceback.extract_tb(error.__traceback__)])
+        seen.append(type(pool.submit(len, "abc").result()).__name__)
+    set_by_hand = Thread()
+    set_by_hand.run = lambda: seen.append("by hand")
+    for thread in (Thread(target=seen.append, args=("target",)), Worker(), set_by_hand):
+        own = vars(thread).get("run")
+        thread.start()
+        thread.join()
+        seen += [sorted(vars(thread)), vars(thread).get("run") is own, type(thread.run).__name__]
+        with pytest.raises(RuntimeError, match="once"):
+            thread.start()
+        seen += [sorted(vars(thread)), vars(thread).get("run") is own]
+    with pytest.raises(RuntimeError, match="not called"):
+        Thread.__new__(Thread).start()
+    return seen
+
+
+def test_threads_that_carry_a_run_look_the_same():
+    plain = threads()
+    token = runs.set_current(runs.Run("r", "agent"))
+    try:
+        with capture():
+            during = threads()
+    finally:
+        runs.reset_current(token)
+    assert during[0] == ["run", "__call__", "_fails"]  # one frame more
+    assert [plain[0], *during[1:]] == plain
