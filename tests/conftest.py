@@ -25,7 +25,7 @@ _SETTINGS = ("OTEL_", "AGI_LEDGER_")
 
 
 def pytest_configure() -> None:
-    """A shell's background job is started with SIGINT ignored, and would hand that on to the agents that tests start."""
+    """Undo what a background job of a shell has: SIGINT ignored, and so for the agents that tests start."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
