@@ -225,8 +225,8 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     measured = Metrics(meter, flavours, _dropped)
     _ledger(settings)
     state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
-    # Events before spans: both share the content, and the span's end is what others see last.
-    engine.observe(Spans(tracer, flavours, redact), measured, Events(logger, flavours, redact))
+    # Spans last: the span's end is what others wait for.
+    engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
     # With providers of the application a span is expected to be there when the call returns.
     own = state.providers is not None and tracer_provider is state.providers.tracer
     engine.defers = _may_defer if own else None

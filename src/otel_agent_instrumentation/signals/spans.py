@@ -76,7 +76,7 @@ class Spans:
         call.context = set_span_in_context(span, context)
 
     def on_end(self, call: Call) -> None:
-        """End the span at the call's end, and hand on the record."""
+        """Hand on the record, and end the span at the call's end."""
         span = call.span
         if span is None:
             return
@@ -88,13 +88,14 @@ class Spans:
             attributes.add_end(end, call, self._cache_write)
             if settings().content in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
                 end.update(content_of(call, self._redact))
+        if records.wanted():
+            records.emit(_record(call, span, end))
         if recording:
             with _FACTS:
                 _tell(span, call, end)
+            # Last of all: who sees the span at an exporter finds the metrics and the ledger's line there.
             with _SDK:
                 span.end(call.end_ns)
-        if records.wanted():
-            records.emit(_record(call, span, end))
 
 
 def _tell(span: Span, call: Call, end: dict[str, Any]) -> None:
