@@ -26,9 +26,12 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_heap() -> Iterator[None]:
-    """Take the libraries out of the collector's sight: a collection is 1 ms then, and there are a thousand."""
-    gc.collect()
-    gc.freeze()
+def whole_heap_at_last() -> Iterator[None]:
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def small_heap(whole_heap_at_last) -> None:
+    """Take what is there out of the collector's sight: a collection is 1 ms then, and there are a thousand."""
+    gc.freeze()
