@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A job that is not done by then is killed: pytest-timeout guards single tests, this guards everything else.
-JOB_SECONDS = 20 * 60
+JOB_SECONDS = 45 * 60
 SUMMARY = ROOT / ".venvs" / "summary.txt"
 
 
