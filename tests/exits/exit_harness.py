@@ -8,6 +8,7 @@ import gc
 import logging
 import re
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -54,7 +55,10 @@ class Seen:
     def hold(self, held: Any) -> Any:
         """Note what kind of object the caller was given."""
         streams = (self.shape.sdk.Stream, self.shape.sdk.AsyncStream)
-        self.types.append(f"{type(held)!r} {isinstance(held, streams)} {type(vars(held).get('response'))!r}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # anthropic before 1 deprecates asking for its helper
+            is_stream = isinstance(held, streams)
+        self.types.append(f"{type(held)!r} {is_stream} {type(vars(held).get('response'))!r}")
         self.look("opened")
         return held
 
