@@ -39,8 +39,11 @@ class Variant:
     def on(self) -> None:
         """Switch it on."""
 
+    def flush(self) -> None:
+        """Do what was held back: part of its cost."""
+
     def off(self) -> None:
-        """Switch it off; what it held back is part of its cost and done here."""
+        """Switch it off."""
 
     def close(self) -> None:
         """Take it away."""
@@ -100,6 +103,10 @@ class Floor(Variant):
 
         self.call = wrapped
 
+    def flush(self) -> None:
+        """Have the batch processor export."""
+        self._providers[0].force_flush()
+
     def close(self) -> None:
         """Shut its providers down."""
         for provider in self._providers:
@@ -124,6 +131,10 @@ class Official(Variant):
             tracer_provider=tracers, meter_provider=meters, logger_provider=loggers, skip_dep_check=True
         )
 
+    def flush(self) -> None:
+        """Have the batch processor export."""
+        self._providers[0].force_flush()
+
     def off(self) -> None:
         """Put the client's own functions back."""
         self._instrumentor.uninstrument()
@@ -143,17 +154,19 @@ class Ours(Variant):
 
     ledger = False
     _sinks: tuple[Any, ...] | None = None
+    _tracers: TracerProvider | None = None
 
     def __init__(self) -> None:
         if Ours._sinks is None:
             tracers = TracerProvider(active_span_processor=StampingGuard(), shutdown_on_exit=False)
             tracers.add_span_processor(AgentSpanProcessor(fixtures.Counting(), Limits(max_items=100_000)))
+            Ours._tracers = tracers
             meters = MeterProvider([InMemoryMetricReader()], views=views(), shutdown_on_exit=False)
             guard(meters)
             loggers = LoggerProvider(multi_log_record_processor=LogGuard(), shutdown_on_exit=False)
             loggers.add_log_record_processor(LogStamp())
             install.instrument(tracer_provider=tracers, meter_provider=meters, logger_provider=loggers, only=["openai"])
-            engine.defers = lambda: True  # as with providers that the launcher builds
+            engine.defers = True  # as with providers that the launcher builds
             Ours._sinks = records._sinks  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         self.off()
 
@@ -161,6 +174,12 @@ class Ours(Variant):
         """Let the wrapper work, with or without the ledger's sink."""
         records._sinks = (Ours._sinks or ()) if self.ledger else ()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         engine.enabled = True
+
+    def flush(self) -> None:
+        """Tell what was put off, and have our processor export."""
+        engine.drain()
+        if Ours._tracers is not None:
+            Ours._tracers.force_flush()
 
     def off(self) -> None:
         """Let the wrapper rest."""

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -73,7 +74,7 @@ def measured() -> Iterator[tuple[Metrics, InMemoryMetricReader]]:
 
 def call(name: str, **request: Any) -> Call:
     """A call in which ``name`` is invented by everybody."""
-    made = Call("test", API, Request("chat", name, model=name, address=name, port=443, **request))
+    made = Call("test", API, Request("chat", name, model=name, address=name, port=443, **request), Context())
     made.response = Response(model=name, usage=Usage(3, 2, 1, 1, 1))
     made.run = Run(name, name, stamp={semconv.USER_ID: name}, task=name)
     made.error_type, made.duration, made.end_ns = name, 0.5, made.start_ns

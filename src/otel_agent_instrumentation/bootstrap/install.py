@@ -229,15 +229,11 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
     # With providers of the application a span is expected to be there when the call returns.
     own = state.providers is not None and tracer_provider is state.providers.tracer
-    engine.defers = _may_defer if own else None
+    # Content is read from the caller's own objects, which it may change after the call.
+    engine.defers = own and not settings_in_force.capturing()
     reaper.start()
     engine.enabled = True
     _log.addFilter(_SCRUB)
-
-
-def _may_defer() -> bool:
-    # Content is read from the caller's own objects, which it may change after the call.
-    return not settings_in_force.capturing()
 
 
 def _dropped() -> Iterable[Observation]:

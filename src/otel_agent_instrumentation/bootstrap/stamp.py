@@ -12,6 +12,7 @@ from .. import semconv
 from ..core import runs
 from ..core.contain import Contained
 from ..core.engine import current_call
+from ..pipeline.quick import QuickSpan
 from ..redaction.guard import SpanGuard
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ class StampingGuard(SpanGuard):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamp a foreign span, then guard it."""
-        with _SPAN:
-            _stamp(span)
+        if type(span) is not QuickSpan:  # ours, and carries it from birth
+            with _SPAN:
+                _stamp(span)
         super().on_start(span, parent_context=parent_context)
 
 

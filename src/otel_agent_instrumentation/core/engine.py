@@ -18,6 +18,7 @@ from .contain import Contained
 from .context import attach as _attach
 from .context import current as _get_current
 from .context import detach as _detach
+from .context import ids_in
 from .reaper import reaper
 from .spec import Call
 from .suppress import suppressed, told_above
@@ -37,7 +38,10 @@ _calls: ContextVar[Call | None] = ContextVar("otel_agent_call", default=None)
 
 _BEGIN = Contained("engine.begin")
 _MOST_WAITING = 64
-_WAIT = 0.05  # seconds
+# A busy thread tells its own ends in bursts. Our thread is for those that nobody comes after: on a busy interpreter it
+# costs dearly, as each release of the GIL wakes a thread that waits for it (3.11: ceval_gil.h, `take_gil`).
+_SOON = 50_000_000  # ns
+_WAIT = 0.2  # seconds
 _RUNS = Contained("engine.runs")
 _LEAVE = Contained("engine.leave")
 _END = Contained("engine.end")
@@ -48,8 +52,8 @@ _RESULT = Contained("engine.result")
 class Runs(Protocol):
     """Says which run a call belongs to, and where it hangs in the tree."""
 
-    def enter(self, call: Call, context: Context) -> None:
-        """Set ``run``, ``cycle`` and, where there is no current span, ``parent`` of the call."""
+    def enter(self, call: Call) -> None:
+        """Set ``run``, ``cycle`` and, where there is no current span, what the call hangs ``above`` and in."""
         ...
 
     def leave(self, call: Call) -> None:
@@ -63,10 +67,12 @@ class Engine:
     def __init__(self) -> None:
         self.runs: Runs | None = None
         self.stand_down: Callable[[Call, Context], bool] | None = None
-        self.defers: Callable[[], bool] | None = None
+        self.defers = False
         """Whether the ends of calls may be told a moment later, on a thread of ours: the caller does not pay."""
         self.enabled = False
         self._ended: deque[Call] = deque()
+        self._awaited = False
+        self._drained = 0
         # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
         self._telling = threading.RLock()
         self._observers: tuple[tuple[Observer, Contained], ...] = ()
@@ -90,22 +96,22 @@ class Engine:
         if not self.enabled:
             return None
         context = _get_current()
-        if suppressed(context):
+        if context and suppressed(context):
             return None
         found = begin(instance, args, kwargs)
-        if found is None or told_above(context, found[1].operation):
+        if found is None or (context and told_above(context, found[1].operation)):
             return None
-        call = Call(library, *found)
+        call = Call(library, *found, context)
+        if context:
+            call.above = ids_in(context)
         if self.stand_down is not None and self.stand_down(call, context):
             return None
         if self.runs is not None:
             with _RUNS:  # by itself: a call without its run still has its span
-                self.runs.enter(call, context)
+                self.runs.enter(call)
         for on_start, contained in self._starters:
             with contained:
                 on_start(call)
-        if call.context is None:
-            call.context = call.parent or context
         return call
 
     def end(self, call: Call, *, end_clock: int | None = None) -> None:
@@ -128,12 +134,12 @@ class Engine:
             if self.runs is not None:
                 with _RUNS:
                     self.runs.leave(call)
-            if self.defers is not None and self.defers():
+            if self.defers:
                 self._ended.append(call)
-                waiting = len(self._ended)
-                if waiting == 1:
-                    reaper.at(time.monotonic() + _WAIT, self.drain)
-                elif waiting >= _MOST_WAITING:
+                if not self._awaited:
+                    self._awaited = True  # one timer, whoever drains meanwhile: else each end would wake the thread
+                    reaper.at(time.monotonic() + _WAIT, self._due)
+                elif len(self._ended) >= _MOST_WAITING or clock - self._drained > _SOON:
                     self.drain()
             else:
                 self._tell(call)
@@ -146,15 +152,21 @@ class Engine:
 
     def drain(self) -> None:
         """Tell the observers of the calls that ended and were not told yet: before a flush, a collection, an end."""
+        self._drained = time.perf_counter_ns()
         with self._telling:
             while self._ended:
                 call = self._ended.popleft()
                 call.more = bool(self._ended)
                 self._tell(call)
 
+    def _due(self) -> None:
+        self._awaited = False
+        self.drain()
+
     def forget(self) -> None:
         """In a forked child: what ended before the fork is the parent's to tell."""
         self._ended.clear()
+        self._awaited = False  # the timer is the parent's, too
         self._telling = threading.RLock()
 
     def fail(self, call: Call, error: BaseException) -> None:
@@ -211,7 +223,7 @@ def sync_wrapper(library: str, begin: Begin, finish: Finish) -> Callable[..., An
             call = engine.begin(library, begin, instance, args, kwargs)
             if call is not None:
                 mark = _calls.set(call)
-                token = _attach(call.context)  # type: ignore[arg-type]
+                token = _attach(call.context)
         if call is None:
             return wrapped(*args, **kwargs)
         try:
@@ -244,7 +256,7 @@ def async_wrapper(library: str, begin: Begin, finish: Finish) -> Callable[..., A
             call = engine.begin(library, begin, instance, args, kwargs)
             if call is not None:
                 mark = _calls.set(call)
-                token = _attach(call.context)  # type: ignore[arg-type]
+                token = _attach(call.context)
         if call is None:
             return await wrapped(*args, **kwargs)
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.trace import SpanContext
 
     from .. import semconv
 
@@ -34,6 +35,8 @@ class Run:
     task: str | None = None
     context: Context | None = None
     """Holds the root span: calls that have no current span are parented to it."""
+    ids: SpanContext | None = None
+    """The root span's."""
     last_ns: int = 0
     """When its last call ended."""
     running: int = 0

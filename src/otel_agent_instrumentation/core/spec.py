@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from .runs import Run
 
@@ -118,6 +118,8 @@ class Api:
     accumulator: Callable[[bool], Accumulator] | None = None
     """Given whether to keep content; None where the API has no streams."""
     content: Callable[[Request, Response | None], Content] | None = None
+    chained: bool = False
+    """Whether a later request may name this one's answer as the one that it follows (`previous_response_id`)."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -127,6 +129,8 @@ class Call:
     library: str
     api: Api
     request: Request
+    context: Context
+    """The context in which the library's code runs: at first that of the span above, then with the call's own span."""
     start_ns: int = field(default_factory=time.time_ns)
     start_clock: int = field(default_factory=time.perf_counter_ns)
     end_ns: int = 0
@@ -149,13 +153,15 @@ class Call:
     """Told in a burst, with others right behind it: what only the last of a burst needs may be left out."""
     run: Run | None = None
     cycle: int = 0
-    parent: Context | None = None
-    """The context to be parented to, where it is not the caller's own."""
-    context: Context | None = None
-    """The context in which the library's code runs; set by the span observer."""
+    above: SpanContext | None = None
+    """The ids of the span that this call's span is a child of, None for a root."""
     span: Span | None = None
-    scratch: dict[str, Any] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
-    """Room for observers, by their own name."""
+    ids: SpanContext | None = None
+    """The ids of the call's own span; they outlive ``span``."""
+    started: Mapping[str, Any] | None = None
+    """The attributes that its span started with."""
+    told: Mapping[str, Any] | None = None
+    """Its content attributes, once they were made: span and event share them."""
     turn: list[None] = field(default_factory=[None].copy)
     """Popped by whoever ends the call: `list.pop` is atomic, so exactly one does."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv
 from ..core.spec import Api, Request, Response, ToolCall, Usage
 from . import _chat_content
-from ._read import count, get, index, items, parameters, text
+from ._read import count, fields, get, index, items, parameters, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,30 +65,30 @@ def read_usage(usage: Any) -> Usage | None:
     """A `usage` object of the chat, completions or embeddings API."""
     if usage is None:
         return None
-    prompt = get(usage, "prompt_tokens_details")
-    completion = get(usage, "completion_tokens_details")
-    cached = count(get(prompt, "cached_tokens"))
+    told = fields(usage)
+    prompt = fields(told.get("prompt_tokens_details"))
+    cached = count(prompt.get("cached_tokens"))
     return Usage(
-        input=count(get(usage, "prompt_tokens")),
-        output=count(get(usage, "completion_tokens")),
+        input=count(told.get("prompt_tokens")),
+        output=count(told.get("completion_tokens")),
         # DeepSeek tells its cache beside the convention's place.
-        cache_read=cached if cached is not None else count(get(usage, "prompt_cache_hit_tokens")),
-        cache_write=count(get(prompt, "cache_write_tokens")),
-        reasoning=count(get(completion, "reasoning_tokens")),
+        cache_read=cached if cached is not None else count(told.get("prompt_cache_hit_tokens")),
+        cache_write=count(prompt.get("cache_write_tokens")),
+        reasoning=count(fields(told.get("completion_tokens_details")).get("reasoning_tokens")),
     )
 
 
-def _tier(node: Any) -> dict[str, Any] | None:
-    tier = text(get(node, "service_tier"))
+def _tier(value: Any) -> dict[str, Any] | None:
+    tier = text(value)
     return {semconv.OPENAI_SERVICE_TIER: tier} if tier else None
 
 
-def _tool_calls(message: Any) -> list[ToolCall]:
+def _tool_calls(message: Mapping[str, Any]) -> list[ToolCall]:
     found = [
         ToolCall(text(get(call, "id")), text(get(get(call, "function") or get(call, "custom"), "name")))
-        for call in items(get(message, "tool_calls"))
+        for call in items(message.get("tool_calls"))
     ]
-    legacy = get(message, "function_call")
+    legacy = message.get("function_call")
     if legacy is not None:
         found.append(ToolCall(None, text(get(legacy, "name"))))
     return found
@@ -98,20 +98,22 @@ def read_response(node: Any) -> Response:
     """The facts of a chat completion or of a completion."""
     reasons: list[str] = []
     calls: list[ToolCall] = []
-    for choice in items(get(node, "choices")):
-        reason = text(get(choice, "finish_reason"))
+    told = fields(node)
+    for item in items(told.get("choices")):
+        choice = fields(item)
+        reason = text(choice.get("finish_reason"))
         if reason:
             reasons.append(semconv.finish_reason(reason))
-        message = get(choice, "message")
+        message = choice.get("message")
         if message is not None:
-            calls += _tool_calls(message)
+            calls += _tool_calls(fields(message))
     return Response(
-        id=text(get(node, "id")),
-        model=text(get(node, "model")),
+        id=text(told.get("id")),
+        model=text(told.get("model")),
         finish_reasons=reasons,
-        usage=read_usage(get(node, "usage")),
+        usage=read_usage(told.get("usage")),
         tool_calls=calls,
-        attributes=_tier(node),
+        attributes=_tier(told.get("service_tier")),
         output=node,
     )
 
@@ -148,7 +150,7 @@ class ChunkAccumulator:
             self._id = text(get(chunk, "id"))
         if self._model is None:
             self._model = text(get(chunk, "model"))
-            self._tier = _tier(chunk)
+            self._tier = _tier(get(chunk, "service_tier"))
         for choice in items(get(chunk, "choices")):
             reason = get(choice, "finish_reason")
             delta = get(choice, "delta")

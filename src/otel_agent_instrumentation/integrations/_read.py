@@ -11,6 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_NOTHING: Mapping[str, Any] = {}
 _MOST = 2**63 - 1
 """OTLP's integers have 64 bits: one longer number would lose the whole batch that it is exported with."""
 
@@ -19,7 +20,31 @@ def get(node: Any, key: str) -> Any:
     """``node[key]`` or ``node.key``, whichever the node has; None where it has neither."""
     if type(node) is dict:
         return node.get(key)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return getattr(node, key, None)
+    try:
+        fields = node.__dict__
+    except AttributeError:
+        return getattr(node, key, None)
+    if key in fields:
+        return fields[key]
+    # A pydantic model would search long for what it lacks: its further fields are in here, None where it keeps none.
+    extra: Any = getattr(node, "__pydantic_extra__", node)
+    if extra is node:
+        return getattr(node, key, None)
+    return extra.get(key) if extra is not None else None
+
+
+def fields(node: Any) -> Mapping[str, Any]:
+    """What ``node`` holds by name, for several looks: a JSON object, or a pydantic model's own and extra fields.
+
+    Empty for everything else: a client's model without fields says nothing that could be read.
+    """
+    if type(node) is dict:
+        return cast("dict[str, Any]", node)
+    own: Any = getattr(node, "__dict__", None)
+    if own is None:
+        return _NOTHING
+    extra: Any = getattr(node, "__pydantic_extra__", None)
+    return {**own, **extra} if extra else own
 
 
 def text(value: Any) -> str | None:
@@ -65,8 +90,11 @@ def parameters(body: Any, table: Mapping[str, tuple[str, type | tuple[type, ...]
     """The request parameters that ``table`` maps from a body key to (attribute, accepted types)."""
     found: dict[str, Any] = {}
     for key, (attribute, types) in table.items():
-        value = _sound(body.get(key))
-        if value is not None and isinstance(value, types) and value is not True and value is not False:
+        value = body.get(key)
+        if value is None or not isinstance(value, types) or value is True or value is False:
+            continue
+        value = _sound(value)
+        if value is not None:
             found[attribute] = value
     return found
 

@@ -251,5 +251,5 @@ def read_content(request: Request, response: Response | None) -> Content:
     )
 
 
-RESPONSES = Api(semconv.CHAT, _read_request, read_response, EventAccumulator, read_content)
-FETCH = Api(semconv.FETCH_RESPONSE, _read_fetch, _read_fetched, FetchAccumulator)
+RESPONSES = Api(semconv.CHAT, _read_request, read_response, EventAccumulator, read_content, chained=True)
+FETCH = Api(semconv.FETCH_RESPONSE, _read_fetch, _read_fetched, FetchAccumulator, chained=True)

@@ -50,7 +50,7 @@ class Stainless:
         self._request = Contained(f"{library}.request")
         self._response = Contained(f"{library}.response")
         # By the identity of the client's URL object, which an entry keeps alive so that the identity stays its own.
-        self._servers: dict[int, tuple[Any, type, str, str | None, int | None]] = {}
+        self._servers: dict[int, tuple[Any, type, tuple[str, str | None, int | None]]] = {}
 
     def seams(self, exits: Iterable[tuple[str, str]]) -> tuple[Seam, ...]:
         """The client's seams. ``exits``: (module, class) of the objects that a caller leaves a `with` block of."""
@@ -94,6 +94,8 @@ class Stainless:
         request.stream = bool(kwargs.get("stream"))
         with self._request:
             api.request(body if isinstance(body, dict) else options, request)
+        if not self._capture():
+            request.body = None  # else it is kept until the call is told
         return api, request
 
     def finish(self, engine: Engine, call: Call, result: Any) -> Any:
@@ -107,7 +109,9 @@ class Stainless:
             return result
         if kind == "parsed":
             with self._response:
-                call.response = call.api.response(result)
+                call.response = response = call.api.response(result)
+                if call.request.body is None:
+                    response.output = None
             engine.end(call)
             return result
         http = result if kind == "http" else result.http_response
@@ -164,13 +168,13 @@ class Stainless:
         url = client.base_url
         known = self._servers.get(id(url))
         if known is not None and known[0] is url and known[1] is type(client):
-            return known[2:]
+            return known[2]
         host, port = url.host or None, url.port or {"https": 443, "http": 80}.get(url.scheme)
         name = next((self._by_class[c.__name__] for c in type(client).__mro__ if c.__name__ in self._by_class), None)
         server = (name or provider(host or "", url.port), host, port)
         if len(self._servers) >= _MOST_SERVERS:
             self._servers.clear()
-        self._servers[id(url)] = (url, type(client), *server)
+        self._servers[id(url)] = (url, type(client), server)
         return server
 
 

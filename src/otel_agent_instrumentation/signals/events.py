@@ -55,7 +55,7 @@ class Events:
             attributes=told,
         )
         if records.wanted():
-            ids = call.scratch.get("ids", INVALID_SPAN_CONTEXT)
+            ids = call.ids or INVALID_SPAN_CONTEXT
             records.emit(
                 records.EventRecord(
                     semconv.EVENT_INFERENCE_DETAILS,

@@ -88,7 +88,7 @@ class Metrics:
                 call.error_type,
             )
         )
-        moment = Moment(call.context or _EMPTY, call.end_ns)
+        moment = Moment(call.context, call.end_ns)
         if call.more:
             moment.sampled = False  # one exemplar a burst leads to a span as well as a hundred do
         usage = response.usage if response is not None else None

@@ -69,16 +69,16 @@ class RunTracker:
         self._traces = _Memory()
         self._open: dict[str, Run] = {}
 
-    def enter(self, call: Call, context: Context) -> None:
-        """Find or begin the call's run; set its cycle and, in an implicit run, its parent."""
+    def enter(self, call: Call) -> None:
+        """Find or begin the call's run; set its cycle and, where no span is current, what it hangs in."""
         request = call.request
         run = runs.current()
         if run is None or run.implicit:
-            run = self._implicit(call, context, run)
+            run = self._implicit(call, run)
             if run is None:
                 return
-        elif run.context is not None and not get_current_span(context).get_span_context().is_valid:
-            call.parent = run.context
+        elif call.above is None:
+            _hang(call, run)
         call.run = run
         run.running += 1
         if request.operation in _MODEL_CALLS:
@@ -86,12 +86,11 @@ class RunTracker:
         else:
             call.cycle = run.cycle
 
-    def _implicit(self, call: Call, context: Context, here: Run | None) -> Run | None:
+    def _implicit(self, call: Call, here: Run | None) -> Run | None:
         if not settings().implicit_run:
             return here
-        span = get_current_span(context).get_span_context()
-        if span.is_valid:
-            key = ("trace", f"{span.trace_id:032x}")
+        if call.above is not None:
+            key = ("trace", f"{call.above.trace_id:032x}")
             run = self._traces.get(key)
             if run is None:
                 run = Run(runs.new_id(), settings().agent(), implicit=True)
@@ -100,7 +99,7 @@ class RunTracker:
         run = self._answered(call) or here or self._begin(call.start_ns)
         if run is not here and not run.ended:
             runs.set_current(run)
-        call.parent = run.context
+        _hang(call, run)
         return run
 
     def _answered(self, call: Call) -> Run | None:
@@ -130,8 +129,8 @@ class RunTracker:
         run.last_ns = max(run.last_ns, call.end_ns)
         if response is not None:
             provider = call.request.provider
-            keys = [(provider, tool.id) for tool in response.tool_calls if tool.id]
-            if response.id:
+            keys = [(provider, tool.id) for tool in response.tool_calls if tool.id] if response.tool_calls else []
+            if response.id and call.api.chained:
                 keys.append((provider, response.id))
             if keys:
                 self._answers.put(keys, run)
@@ -164,6 +163,13 @@ class RunTracker:
                 self.end(run)
 
 
+def _hang(call: Call, run: Run) -> None:
+    """Make the call's span a child of the run's own, whatever the caller's context is."""
+    if run.context is not None:
+        call.context = run.context
+        call.above = run.ids
+
+
 def start_span(tracer: Tracer, run: Run, parent: Context) -> Span:
     """Start the `invoke_agent` span of ``run`` and make it the run's context."""
     start = {semconv.OPERATION_NAME: semconv.INVOKE_AGENT, **attributes.of_run(run, 0)}
@@ -185,6 +191,7 @@ def start_span(tracer: Tracer, run: Run, parent: Context) -> Span:
     above = get_current_span(parent).get_span_context()
     span = identified(span, above)
     run.scratch.update(span=span, start=start, above=above)
+    run.ids = span.get_span_context()
     run.context = set_span_in_context(span, parent)
     return span
 

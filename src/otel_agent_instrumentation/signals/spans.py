@@ -6,23 +6,14 @@ from __future__ import annotations
 from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-from opentelemetry.trace import (
-    INVALID_SPAN,
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    get_current_span,
-    set_span_in_context,
-)
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
 from .. import semconv
 from ..core import records
 from ..core.contain import Contained
+from ..core.context import with_span
 from ..core.settings import current as settings
+from ..pipeline.quick import QuickSpan, SpanStarter
 from . import attributes
 
 if TYPE_CHECKING:
@@ -30,7 +21,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, Tracer
 
-    from ..core.spec import Call
+    from ..core.spec import Call, Request
 
 _CONTENT = Contained("spans.content")
 _FACTS = Contained("spans.facts")
@@ -49,31 +40,22 @@ class Spans:
         flavours: tuple[semconv.Flavour, ...],
         redact: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     ) -> None:
-        self._tracer = tracer
+        self._start = SpanStarter(tracer).start
         self._cache_write = tuple(dict.fromkeys(flavour.cache_write for flavour in flavours))
         self._redact = redact
 
     def on_start(self, call: Call) -> None:
         """Start the span, under the call's parent, and put it into the context that the library's code runs in."""
-        request = call.request
-        start = attributes.at_start(call)
-        context = call.parent if call.parent is not None else otel_context.get_current()
+        call.started = start = attributes.at_start(call)
         span = INVALID_SPAN
         with _SDK:  # samplers and processors of anyone's: the ledger's record does not depend on them
-            span = self._tracer.start_span(
-                f"{request.operation} {request.model}" if request.model else request.operation,
-                context=context,
-                kind=SpanKind.CLIENT,
-                attributes=start,
-                start_time=call.start_ns,
-                record_exception=False,
-                set_status_on_exception=False,
-            )
-        call.scratch["start"] = start
-        call.scratch["parent"] = above = get_current_span(context).get_span_context()
-        call.span = span = identified(span, above)
-        call.scratch["ids"] = span.get_span_context()
-        call.context = set_span_in_context(span, context)
+            span = self._start(name_of(call.request), call.context, call.above, start, call.start_ns)
+        ids = span.get_span_context()
+        if not ids.is_valid:
+            span = identified(span, call.above)
+            ids = span.get_span_context()
+        call.span, call.ids = span, ids
+        call.context = with_span(call.context, span)
 
     def on_end(self, call: Call) -> None:
         """Hand on the record, and end the span at the call's end."""
@@ -99,7 +81,10 @@ class Spans:
 
 
 def _tell(span: Span, call: Call, end: dict[str, Any]) -> None:
-    span.set_attributes(end)
+    if isinstance(span, QuickSpan):
+        span.set_clean(end)
+    else:
+        span.set_attributes(end)
     for time_ns, status in call.attempts:
         span.add_event(semconv.EVENT_ATTEMPT, _attempt(status), time_ns)
     if call.error_type is not None:
@@ -113,9 +98,8 @@ def _attempt(status: int | None) -> dict[str, Any]:
 
 def content_of(call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
     """The call's content attributes, redacted before they are bounded; built once and shared by span and event."""
-    known: Mapping[str, Any] | None = call.scratch.get("content")
-    if known is not None:
-        return known
+    if call.told is not None:
+        return call.told
     found: Mapping[str, Any] = {}
     with _CONTENT:
         if call.api.content is not None and call.request.body is not None:
@@ -123,31 +107,35 @@ def content_of(call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, An
 
             content = call.api.content(call.request, call.response)
             found = of_content(content, settings().content_limit, redact)
-    call.scratch["content"] = found
+    call.told = found
     return found
 
 
-def identified(span: Span, parent: SpanContext) -> Span:
+def name_of(request: Request) -> str:
+    """The span's name, as the convention builds it: `chat gpt-5`."""
+    return f"{request.operation} {request.model}" if request.model else request.operation
+
+
+def identified(span: Span, parent: SpanContext | None) -> Span:
     """``span``, or one with ids where no SDK gives any: the ledger's lines need them."""
     if span.get_span_context().is_valid:
         return span
-    trace_id = parent.trace_id if parent.is_valid else getrandbits(128) or 1
+    trace_id = parent.trace_id if parent is not None and parent.is_valid else getrandbits(128) or 1
     return NonRecordingSpan(SpanContext(trace_id, getrandbits(64) or 1, is_remote=False, trace_flags=TraceFlags(0)))
 
 
 def _record(call: Call, span: Span, end: dict[str, Any]) -> records.SpanRecord:
-    context, parent = span.get_span_context(), call.scratch["parent"]
-    request = call.request
+    context, parent = span.get_span_context(), call.above
     return records.SpanRecord(
-        name=f"{request.operation} {request.model}" if request.model else request.operation,
+        name=name_of(call.request),
         kind="CLIENT",
         trace_id=context.trace_id,
         span_id=context.span_id,
-        parent_id=parent.span_id if parent.is_valid else None,
+        parent_id=parent.span_id if parent is not None else None,
         start_ns=call.start_ns,
         end_ns=call.end_ns,
         status="ERROR" if call.error_type is not None else "UNSET",
-        attributes={**call.scratch["start"], **end},
+        attributes={**(call.started or {}), **end},
         events=[(semconv.EVENT_ATTEMPT, time_ns, _attempt(status)) for time_ns, status in call.attempts],
         trace_state=context.trace_state.to_header() if context.trace_state else "",
         run=call.run,
