@@ -23,6 +23,7 @@ TEXT_COMPLETION = "text_completion"
 EMBEDDINGS = "embeddings"
 FETCH_RESPONSE = "fetch_response"
 INVOKE_AGENT = "invoke_agent"
+EXECUTE_TOOL = "execute_tool"
 
 # --- span attributes: the GenAI convention --------------------------------------------------------------------------
 OPERATION_NAME = "gen_ai.operation.name"
@@ -60,6 +61,12 @@ OUTPUT_MESSAGES = "gen_ai.output.messages"
 SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
 AGENT_NAME = "gen_ai.agent.name"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_DESCRIPTION = "gen_ai.tool.description"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+TOOL_CALL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_CALL_RESULT = "gen_ai.tool.call.result"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - a name, not a secret
 TOKEN_MODALITY = "gen_ai.token.modality"  # noqa: S105 - a name, not a secret
 
@@ -105,6 +112,7 @@ EVENT_PIPELINE = "agent.pipeline_closed"
 
 # --- metric names: what no flavour changes --------------------------------------------------------------------------
 INVOKE_AGENT_DURATION = "gen_ai.invoke_agent.duration"
+EXECUTE_TOOL_DURATION = "gen_ai.execute_tool.duration"
 TELEMETRY_DROPPED = "agent.telemetry.dropped"
 
 Requirement = Literal["required", "conditional", "recommended", "opt-in"]
@@ -138,6 +146,12 @@ ATTRIBUTES: dict[str, Attribute] = {
     ERROR_TYPE: Attribute("conditional", cardinality="bounded"),
     AGENT_NAME: Attribute("conditional", cardinality="bounded"),
     TASK: Attribute("opt-in", cardinality="bounded"),
+    TOOL_NAME: Attribute("required", cardinality="bounded"),
+    TOOL_TYPE: _LOW,
+    TOOL_CALL_ID: _HIGH,
+    TOOL_DESCRIPTION: _HIGH,
+    TOOL_CALL_ARGUMENTS: _CONTENT,
+    TOOL_CALL_RESULT: _CONTENT,
     TOKEN_TYPE: Attribute("required", cardinality="low"),
     TOKEN_MODALITY: Attribute("required", cardinality="low"),
     RUN_OUTCOME: Attribute("required", cardinality="low"),

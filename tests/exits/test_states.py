@@ -45,7 +45,7 @@ def library_closes(state: StreamState) -> None:
 
 EVENTS: dict[str, tuple[Callable[[StreamState], Any], tuple[str | None, str | None] | None]] = {
     # What happens: how a stream ends by it (error.type, agent.stream.end), or None if it does not.
-    "chunk": (lambda state: state.chunk({"id": "c"}), None),
+    "chunk": (lambda state: next(streams.SyncReader(iter([{"id": "c"}]), state)), None),
     "library closes": (library_closes, None),
     "drained": (lambda state: state.drained(), (None, None)),
     "failed": (lambda state: state.failed(ValueError("theirs")), ("ValueError", None)),

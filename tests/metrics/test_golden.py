@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from clients import ASK, ASK_CLAUDE, Scene
 from otel_agent_instrumentation import run, semconv
+from otel_agent_instrumentation.core.engine import sync_wrapper
+from otel_agent_instrumentation.core.spec import Api, Request, Response
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 from otel_agent_instrumentation.metrics.views import views
 from otel_agent_instrumentation.signals.metrics import Metrics
@@ -59,9 +62,18 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             scene.openai.embeddings.create(model="e", input="x")
         scene.provider.enqueue(openai_error(400))
         with contextlib.suppress(openai.BadRequestError), run("coder"):
+            sync_wrapper("test", _tool, lambda engine, call, result: engine.end(call))(lambda: None, None, (), {})
             scene.openai.chat.completions.create(**ASK)
         told = {metric.name: outline(metric) for metric in metrics_of(captured.reader)}
     return {**told, semconv.TELEMETRY_DROPPED: _dropped()}
+
+
+def _tool(instance: Any, args: Any, kwargs: Any) -> tuple[Api, Request]:
+    api = Api(semconv.EXECUTE_TOOL, lambda body, request: None, lambda node: Response(), kind="INTERNAL")
+    api = replace(api, durations=(semconv.EXECUTE_TOOL_DURATION,))
+    request = Request(semconv.EXECUTE_TOOL, name="execute_tool edit_file", tool="edit_file")
+    request.attributes = {semconv.TOOL_TYPE: "function"}
+    return api, request
 
 
 def _dropped() -> dict[str, Any]:

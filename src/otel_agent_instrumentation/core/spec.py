@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .runs import Run
 
 # Factories of fields are `dict` and `list` as they are: `dict[str, Any]` would cost each call half a microsecond more.
+
+
+Kind = Literal["CLIENT", "INTERNAL", "SERVER"]
 
 
 @dataclass(slots=True)
@@ -54,13 +57,22 @@ class Request:
     """What the caller asked for. ``body`` is the client's own object: read, never written or iterated if lazy."""
 
     operation: str
-    provider: str
+    """`gen_ai.operation.name`; empty where the convention has none for it."""
+    provider: str = ""
     model: str | None = None
+    name: str | None = None
+    """The span's name, where it is not operation and model."""
+    tool: str | None = None
+    """The name of the tool that is run."""
     address: str | None = None
     port: int | None = None
     stream: bool = False
     params: dict[str, Any] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
     """Attribute name (of semconv.py) to value."""
+    attributes: dict[str, Any] | None = None
+    """Further attributes that the span starts with, by the names of semconv.py."""
+    labels: Mapping[str, str] | None = None
+    """Metric labels that differ from the span's attributes: a tool's name that nobody declared is `other`."""
     conversation: str | None = None
     previous_response: str | None = None
     answers: Sequence[str] = ()
@@ -118,6 +130,10 @@ class Api:
     accumulator: Callable[[bool], Accumulator] | None = None
     """Given whether to keep content; None where the API has no streams."""
     content: Callable[[Request, Response | None], Content] | None = None
+    kind: Kind = "CLIENT"
+    """The kind of its spans."""
+    durations: tuple[str, ...] | None = None
+    """The histograms that its duration is recorded in; None: the flavour's own, of a model call."""
     chained: bool = False
     """Whether a later request may name this one's answer as the one that it follows (`previous_response_id`)."""
 
@@ -142,6 +158,7 @@ class Call:
     response: Response | None = None
     error: BaseException | None = None
     error_type: str | None = None
+    """The convention's `error.type`. Set by a `finish` that knows of a failure which no exception tells."""
     status_code: Any = None
     """The HTTP status that the error carries."""
     stream_end: str | None = None

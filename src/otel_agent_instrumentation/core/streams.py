@@ -48,11 +48,25 @@ class StreamState:
     Whoever calls it from the caller's or the client's code contains it.
     """
 
-    __slots__ = ("__weakref__", "_accumulator", "_over", "call", "chunks", "feed", "last", "parsed", "reading")
+    __slots__ = (
+        "__weakref__",
+        "_accumulator",
+        "_over",
+        "call",
+        "chunks",
+        "context",
+        "feed",
+        "first",
+        "last",
+        "parsed",
+        "reading",
+    )
 
     def __init__(self, call: Call, accumulator: Accumulator) -> None:
         self.call = call
-        self.last = call.start_clock
+        self.context = call.context
+        self.first = self.last = call.start_clock
+        """When the first and the last chunk came, by `perf_counter_ns`."""
         self.reading = False
         """Inside the library's own reading: a close seen now is the library's, its outcome is about to be known."""
         self.parsed = False
@@ -60,18 +74,10 @@ class StreamState:
         self.chunks = 0
         self._accumulator = accumulator
         self.feed = guard("stream.chunk", accumulator.add)
-        """Hands a chunk to the accumulator, contained."""
+        """Hands a chunk to the accumulator, contained. Its reader counts it, where no further call is paid for that."""
         self._over = False
         reaper.start()
         _live[id(self)] = self
-
-    def chunk(self, chunk: Any) -> None:
-        """Take one chunk. What runs for each: a time, a count, and a few reads, all of which cannot raise."""
-        self.last = _clock()
-        if self.chunks == 0:
-            self.call.first_chunk = (self.last - self.call.start_clock) / 1e9
-        self.chunks += 1
-        self.feed(chunk)
 
     def adopt(self, accumulator: Accumulator) -> None:
         """The caller parses the bytes into a stream of chunks after all: gather from those."""
@@ -124,6 +130,8 @@ class StreamState:
         call = self.call
         with _END:
             call.chunks = self.chunks
+            if self.chunks:
+                call.first_chunk = (self.first - call.start_clock) / 1e9
             call.response = contained_call("stream.response", self._accumulator.response)
             if how is not None and not self._accumulator.complete:
                 call.stream_end = how
@@ -145,7 +153,7 @@ def _left(state: StreamState, token: Any, error: BaseException | None) -> None:
     """Reading is over: drained, or with the ``error`` that the caller is about to see."""
     state.reading = False
     with _LEAVE:
-        detach(token, state.call.context, error)
+        detach(token, state.context, error)
     if error is None:
         state.drained()
     elif isinstance(error, GeneratorExit):
@@ -168,7 +176,7 @@ class SyncReader:
 
     def __next__(self) -> Any:
         state = self._state
-        token = _attach(state.call.context)
+        token = _attach(state.context)
         state.reading = True
         try:
             chunk = next(self._inner)
@@ -181,9 +189,12 @@ class SyncReader:
                 _left(state, token, error)
             raise
         state.reading = False
-        with _CHUNK:
-            _detach(token)
-            state.chunk(chunk)
+        _detach(token)  # in the very context that it was made in: cannot raise
+        state.last = _clock()
+        if not state.chunks:
+            state.first = state.last
+        state.chunks += 1
+        state.feed(chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -214,7 +225,7 @@ class AsyncReader:
 
     async def __anext__(self) -> Any:
         state = self._state
-        token = _attach(state.call.context)
+        token = _attach(state.context)
         state.reading = True
         try:
             chunk = await self._inner.__anext__()
@@ -229,7 +240,11 @@ class AsyncReader:
         state.reading = False
         with _CHUNK:
             _detach(token)
-            state.chunk(chunk)
+        state.last = _clock()
+        if not state.chunks:
+            state.first = state.last
+        state.chunks += 1
+        state.feed(chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:

@@ -130,10 +130,12 @@ class ChunkAccumulator:
         self._calls: dict[tuple[int, int], ToolCall] = {}
         self._content = _chat_content.Gathered() if keep_content else None
         self.complete = False
+        self._known = False
+        """Whether what all chunks repeat is known, and nothing of the text is kept."""
 
     def add(self, chunk: Any) -> None:
         """Take one chunk. The last usage wins: some send a running total with every chunk."""
-        if self._model is not None and self._content is None:
+        if self._known:
             try:  # the usual chunk: a piece of text of one choice, and nothing that we count
                 (choice,) = chunk.choices
                 if chunk.usage is None and choice.finish_reason is None and choice.delta.tool_calls is None:
@@ -151,6 +153,7 @@ class ChunkAccumulator:
         if self._model is None:
             self._model = text(get(chunk, "model"))
             self._tier = _tier(get(chunk, "service_tier"))
+            self._known = self._model is not None and self._content is None
         for choice in items(get(chunk, "choices")):
             reason = get(choice, "finish_reason")
             delta = get(choice, "delta")

@@ -78,6 +78,14 @@ CATALOGUE: dict[str, Metric] = {
             semconv.RUN_SECONDS,
         ),
         Metric(
+            semconv.EXECUTE_TOOL_DURATION,
+            "histogram",
+            "s",
+            "Duration of a tool's run.",
+            (semconv.OPERATION_NAME, semconv.TOOL_NAME, semconv.TOOL_TYPE, semconv.AGENT_NAME, semconv.ERROR_TYPE),
+            semconv.SECONDS,
+        ),
+        Metric(
             semconv.TELEMETRY_DROPPED,
             "counter",
             "{item}",

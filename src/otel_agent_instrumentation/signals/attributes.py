@@ -24,7 +24,13 @@ def of_run(run: Run, cycle: int) -> dict[str, Any]:
 def at_start(call: Call) -> dict[str, Any]:
     """What a sampler may see, as the convention lists it. What else the request tells comes at the end."""
     request = call.request
-    found: dict[str, Any] = {semconv.OPERATION_NAME: request.operation, semconv.PROVIDER_NAME: request.provider}
+    found: dict[str, Any] = {}
+    if request.operation:
+        found[semconv.OPERATION_NAME] = request.operation
+    if request.provider:
+        found[semconv.PROVIDER_NAME] = request.provider
+    if request.tool is not None:
+        found[semconv.TOOL_NAME] = request.tool
     if request.model is not None:
         found[semconv.REQUEST_MODEL] = request.model
     if request.address is not None:
@@ -33,6 +39,8 @@ def at_start(call: Call) -> dict[str, Any]:
         found[semconv.SERVER_PORT] = request.port
     if request.stream:
         found[semconv.REQUEST_STREAM] = True
+    if request.attributes:
+        found.update(request.attributes)
     return found
 
 

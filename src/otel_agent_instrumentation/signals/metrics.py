@@ -55,6 +55,7 @@ class Metrics:
     def __init__(
         self, meter: Meter, flavours: tuple[semconv.Flavour, ...], dropped: Callable[[], Iterable[Observation]]
     ) -> None:
+        self._meter = meter
         self._flavours = flavours
         self._vocabulary = Vocabulary()
         self._sets: dict[_Key, _Recorders] = {}
@@ -75,6 +76,9 @@ class Metrics:
 
     def on_end(self, call: Call) -> None:
         """Record duration, time to first chunk and tokens, with the call's span as exemplar."""
+        if call.api.durations is not None:
+            self._durations(call, call.api.durations)
+            return
         request, response = call.request, call.response
         recorders = self._recorders(
             (
@@ -86,7 +90,8 @@ class Metrics:
                 request.port,
                 call.run.agent if call.run is not None else None,
                 call.error_type,
-            )
+            ),
+            _LABELS,
         )
         moment = Moment(call.context, call.end_ns)
         if call.more:
@@ -99,6 +104,22 @@ class Metrics:
             if usage is not None:
                 _tokens(flavour, usage, recorders, moment)
 
+    def _durations(self, call: Call, names: Iterable[str]) -> None:
+        """Record the duration of what is no model call: its labels are the attributes its span started with."""
+        values: dict[str, Any] = {
+            semconv.AGENT_NAME: call.run.agent if call.run is not None else None,
+            semconv.ERROR_TYPE: call.error_type,
+            **(call.started or {}),
+            **(call.request.labels or {}),
+        }
+        moment = Moment(call.context, call.end_ns)
+        for name in names:
+            wanted = CATALOGUE[name].labels
+            if name not in self._instruments:
+                self._instruments[name] = _instrument(self._meter, name)
+            key = (name, *map(values.get, wanted))
+            self._recorders(key, ("", *wanted)).record(name, call.duration, moment)
+
     def run_ended(self, run: Run, seconds: float, error: str | None, context: Context | None) -> None:
         """Record a run's duration."""
         labels = {
@@ -110,13 +131,13 @@ class Metrics:
             labels[semconv.ERROR_TYPE] = self._vocabulary.bounded(semconv.ERROR_TYPE, error)
         self._instruments[semconv.INVOKE_AGENT_DURATION].record(seconds, labels, context or _EMPTY)
 
-    def _recorders(self, key: _Key) -> _Recorders:
+    def _recorders(self, key: _Key, names: tuple[str, ...]) -> _Recorders:
         known = self._sets.get(key)
         if known is not None:
             return known
         labels: dict[str, Any] = {}
-        for name, value in zip(_LABELS, key, strict=True):
-            if value is not None:
+        for name, value in zip(names, key, strict=True):
+            if name and value is not None:
                 labels[name] = self._vocabulary.bounded(name, value)
         made = _Recorders(self._instruments, labels)
         if len(self._sets) < _MOST_SETS:  # beyond it names are invented: bounded labels, no reuse

@@ -6,7 +6,7 @@ from __future__ import annotations
 from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from .. import semconv
 from ..core import records
@@ -40,7 +40,7 @@ class Spans:
         flavours: tuple[semconv.Flavour, ...],
         redact: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     ) -> None:
-        self._start = SpanStarter(tracer).start
+        self._starts = {kind: SpanStarter(tracer, SpanKind[kind]).start for kind in ("CLIENT", "INTERNAL", "SERVER")}
         self._cache_write = tuple(dict.fromkeys(flavour.cache_write for flavour in flavours))
         self._redact = redact
 
@@ -49,7 +49,7 @@ class Spans:
         call.started = start = attributes.at_start(call)
         span = INVALID_SPAN
         with _SDK:  # samplers and processors of anyone's: the ledger's record does not depend on them
-            span = self._start(name_of(call.request), call.context, call.above, start, call.start_ns)
+            span = self._starts[call.api.kind](name_of(call.request), call.context, call.above, start, call.start_ns)
         ids = span.get_span_context()
         if not ids.is_valid:
             span = identified(span, call.above)
@@ -113,6 +113,8 @@ def content_of(call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, An
 
 def name_of(request: Request) -> str:
     """The span's name, as the convention builds it: `chat gpt-5`."""
+    if request.name is not None:
+        return request.name
     return f"{request.operation} {request.model}" if request.model else request.operation
 
 
@@ -128,7 +130,7 @@ def _record(call: Call, span: Span, end: dict[str, Any]) -> records.SpanRecord:
     context, parent = span.get_span_context(), call.above
     return records.SpanRecord(
         name=name_of(call.request),
-        kind="CLIENT",
+        kind=call.api.kind,
         trace_id=context.trace_id,
         span_id=context.span_id,
         parent_id=parent.span_id if parent is not None else None,
