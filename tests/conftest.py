@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest_plugins = ["suite_policy"]
+# The kit's tests assert: pytest is to say what was compared.
+pytest.register_assert_rewrite(
+    "otel_agent_instrumentation.testing.kit", "otel_agent_instrumentation.testing.kit_subject"
+)
 
 _WATCHED = ("opentelemetry", "otel_agent_instrumentation")
 _SETTINGS = ("OTEL_", "AGI_LEDGER_")

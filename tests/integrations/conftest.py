@@ -12,11 +12,6 @@ from clients import Scene
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The kit's tests assert: pytest is to say what was compared.
-pytest.register_assert_rewrite(
-    "otel_agent_instrumentation.testing.kit", "otel_agent_instrumentation.testing.kit_subject"
-)
-
 
 @pytest.fixture(scope="module")
 def module_scene() -> Iterator[Scene]:

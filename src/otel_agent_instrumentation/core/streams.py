@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from .contain import Contained, guard
+from .contain import Contained
 from .contain import call as contained_call
 from .context import attach as _attach
 from .context import detach as _detach
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _clock = time.perf_counter_ns
 _TAP = Contained("stream.tap")
-_CHUNK = Contained("stream.chunk")
 _LEAVE = Contained("stream.leave")
+_CHUNK = Contained("stream.chunk")
 _END = Contained("stream.end")
 _CLOSE = Contained("stream.close")
 _DROP = Contained("stream.drop")
@@ -52,10 +52,10 @@ class StreamState:
         "__weakref__",
         "_accumulator",
         "_over",
+        "add",
         "call",
         "chunks",
         "context",
-        "feed",
         "first",
         "last",
         "parsed",
@@ -73,8 +73,7 @@ class StreamState:
         """A tap on the client's own iterator reads this stream, so the byte tap only watches for the close."""
         self.chunks = 0
         self._accumulator = accumulator
-        self.feed = guard("stream.chunk", accumulator.add)
-        """Hands a chunk to the accumulator, contained. Its reader counts it, where no further call is paid for that."""
+        self.add = accumulator.add
         self._over = False
         reaper.start()
         _live[id(self)] = self
@@ -82,7 +81,7 @@ class StreamState:
     def adopt(self, accumulator: Accumulator) -> None:
         """The caller parses the bytes into a stream of chunks after all: gather from those."""
         self._accumulator = accumulator
-        self.feed = guard("stream.chunk", accumulator.add)
+        self.add = accumulator.add
         self.parsed = True
 
     def drained(self) -> None:
@@ -189,12 +188,13 @@ class SyncReader:
                 _left(state, token, error)
             raise
         state.reading = False
-        _detach(token)  # in the very context that it was made in: cannot raise
-        state.last = _clock()
-        if not state.chunks:
-            state.first = state.last
-        state.chunks += 1
-        state.feed(chunk)
+        with _CHUNK:  # a time, a count and a few reads, here: each further call would be paid for with every chunk
+            _detach(token)
+            state.last = _clock()
+            if not state.chunks:
+                state.first = state.last
+            state.chunks += 1
+            state.add(chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -238,13 +238,13 @@ class AsyncReader:
                 _left(state, token, error)
             raise
         state.reading = False
-        with _CHUNK:
+        with _CHUNK:  # a time, a count and a few reads, here: each further call would be paid for with every chunk
             _detach(token)
-        state.last = _clock()
-        if not state.chunks:
-            state.first = state.last
-        state.chunks += 1
-        state.feed(chunk)
+            state.last = _clock()
+            if not state.chunks:
+                state.first = state.last
+            state.chunks += 1
+            state.add(chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
