@@ -11,7 +11,6 @@ from opentelemetry.sdk.trace import SpanProcessor
 from .. import semconv
 from ..core import runs
 from ..core.contain import Contained
-from ..core.engine import current_call
 from ..redaction.guard import SpanGuard
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ def _here() -> Mapping[str, Any] | None:
     run = runs.current()
     if run is None:
         return None
+    from ..core.engine import current_call  # a run is there, so it is imported
+
     call = current_call()
     cycle = call.cycle if call is not None and call.run is run else run.cycle
     return {
