@@ -196,10 +196,10 @@ def instrument(
         neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
         if name in chosen:
-            patching.when_imported(module, partial(_load, partial(integrations.load, name)))
+            patching.when_imported(module, partial(_builtin, name))
     for name, load in contributed.items():
         if name in chosen:
-            patching.when_imported(name, partial(_load, load))
+            patching.when_imported(name, partial(_contributed, load))
     for door in _DOORS:
         patching.when_imported(door, ready)
     self_check()
@@ -251,8 +251,15 @@ def ready() -> None:
             observe()
 
 
-def _load(load: Callable[[], Integration | None]) -> Integration | None:
+def _builtin(name: str) -> Integration | None:
+    with state.observing:  # for the sake of forks, see _before_fork: its modules are shared between clients
+        ready()
+        return integrations.load(name)
+
+
+def _contributed(load: Callable[[], Integration | None]) -> Integration | None:
     ready()
+    # Holding nothing: another package's module may import a client that another thread is importing.
     return load()
 
 
