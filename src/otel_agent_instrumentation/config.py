@@ -8,12 +8,10 @@ one warning. Nothing here raises.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,8 +73,7 @@ def _content(text: str) -> str:
     return "NO_CONTENT" if text.strip().lower() in _FALSE else _one_of(*CONTENT_MODES)(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One setting: its field in :class:`Settings`, its variables (the first wins), its parser and its documentation."""
 
     name: str
@@ -138,8 +135,7 @@ _SECTIONS = frozenset({"agent", "monitoring", "telemetry", "meta_layer"})
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Every setting, resolved. ``None`` means that nobody chose: the default depends on the rest (contracts 3)."""
 
     sdk_disabled: bool = False
@@ -182,7 +178,7 @@ class Settings:
     blrp_batch: int = 512
     metric_interval_ms: int = 60_000
     id_generator: str | None = None
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    warnings: tuple[str, ...] = ()
     """What was wrong with the configuration, one sentence each, for the log and for doctor."""
 
     def agent(self) -> str:
@@ -273,8 +269,7 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.load(file)
 
 
-@dataclass(frozen=True, slots=True)
-class Launcher:
+class Launcher(NamedTuple):
     """What `opentelemetry-instrument` was told to load. ``None``: nobody said."""
 
     distro: str | None
@@ -305,4 +300,4 @@ def plain_output() -> bool:
 
 def defaults() -> dict[str, Any]:
     """The default of every option, for the documentation."""
-    return {item.name: item.default for item in dataclasses.fields(Settings) if item.name in _BY_NAME}
+    return {name: default for name, default in Settings._field_defaults.items() if name in _BY_NAME}

@@ -9,8 +9,7 @@ Sources: https://opentelemetry.io/docs/specs/semconv/gen-ai/ and the semantic-co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SCOPE = "otel_agent_instrumentation"
 VERSION = "0.1.0"
@@ -119,8 +118,7 @@ Requirement = Literal["required", "conditional", "recommended", "opt-in"]
 Cardinality = Literal["low", "bounded", "high"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """One attribute's contract: may it be absent, does it carry content, may it ever be a metric label.
 
     ``cardinality``: ``low`` is a closed vocabulary, ``bounded`` is limited by contracts.md 6 before it becomes a
@@ -233,8 +231,7 @@ RUN_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8
 FlavourName = Literal["1.41", "latest"]
 
 
-@dataclass(frozen=True, slots=True)
-class Flavour:
+class Flavour(NamedTuple):
     """The names that differ between the two lines of the convention."""
 
     name: FlavourName

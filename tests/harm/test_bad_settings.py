@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ FREE = {
     *(f"{signal}_{what}" for signal in ("traces", "logs", "metrics") for what in ("exporter", "endpoint", "protocol")),
     *("endpoint", "protocol"),
 }
-DEFAULTS = {field.name: field.default for field in fields(config.Settings) if field.name != "warnings"}
+DEFAULTS = config.defaults()
 TRIED = [option for option in config.OPTIONS if option.name in BAD]
 
 

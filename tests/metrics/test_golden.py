@@ -17,11 +17,11 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from clients import ASK, ASK_CLAUDE, Scene
 from otel_agent_instrumentation import run, semconv
+from otel_agent_instrumentation.bootstrap.losses import count_losses
 from otel_agent_instrumentation.core.engine import sync_wrapper
 from otel_agent_instrumentation.core.spec import Api, Request, Response
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 from otel_agent_instrumentation.metrics.views import views
-from otel_agent_instrumentation.signals.metrics import Metrics
 from otel_agent_instrumentation.testing.capture import capture
 from otel_agent_instrumentation.testing.provider import openai_error
 
@@ -80,7 +80,7 @@ def _dropped() -> dict[str, Any]:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], views=views(), shutdown_on_exit=False)
     lost = Observation(1, {semconv.SIGNAL: "spans", semconv.EXPORTER: "X", semconv.REASON: "queue_full"})
-    Metrics(provider.get_meter(semconv.SCOPE), semconv.flavours("1.41"), lambda: [lost])
+    count_losses(provider.get_meter(semconv.SCOPE), lambda: None, lambda: [lost])
     (metric,) = metrics_of(reader)
     provider.shutdown()
     return outline(metric)

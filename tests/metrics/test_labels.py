@@ -68,7 +68,7 @@ def test_each_label_has_room_of_its_own() -> None:
 def measured() -> Iterator[tuple[Metrics, InMemoryMetricReader]]:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], views=views(), shutdown_on_exit=False)
-    yield Metrics(provider.get_meter(semconv.SCOPE), semconv.flavours("dual"), list), reader
+    yield Metrics(provider.get_meter(semconv.SCOPE), semconv.flavours("dual")), reader
     provider.shutdown()
 
 

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.instrumentation.distro import BaseDistro
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
+from .. import config
 from ..core.contain import Contained
-from ..integrations import _neighbours as neighbours
-from . import install
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 _START = Contained("bootstrap")
+
+
+def _idle() -> bool:
+    """Whether nothing at all is to be done, and nothing to be said: then nothing is imported either."""
+    settings = config.load()
+    return settings.sdk_disabled and not settings.warnings
 
 
 class AgentDistro(BaseDistro):
@@ -34,21 +39,33 @@ class AgentConfigurator:
     def configure(self, **kwargs: Any) -> None:  # noqa: ARG002 - the launcher's own version
         """Build and set the global providers, unless the SDK is disabled. Never raises."""
         with _START:
-            install.configure()
+            if not _idle():
+                from . import install
+
+                install.configure()
 
 
 def pre_instrument() -> None:
     """Run before any instrumentor, whoever configured the SDK: the guard goes around what there is. Never raises."""
     with _START:
-        install.adopt()
+        if not _idle():
+            from . import install
+
+            install.adopt()
 
 
 def post_instrument() -> None:
     """Run after all instrumentors: the self-check, and the word on who owns what. Never raises."""
     with _START:
-        install.self_check()
+        if not _idle():
+            from . import install
+
+            install.self_check()
     with _START:
-        neighbours.settle()
+        if not _idle():
+            from ..integrations import _neighbours as neighbours
+
+            neighbours.settle()
 
 
 class AgentInstrumentor(BaseInstrumentor):
@@ -60,6 +77,10 @@ class AgentInstrumentor(BaseInstrumentor):
 
     def _instrument(self, **kwargs: Any) -> None:
         with _START:
+            if _idle():
+                return
+            from . import install
+
             install.instrument(
                 tracer_provider=kwargs.get("tracer_provider"),
                 meter_provider=kwargs.get("meter_provider"),
@@ -69,4 +90,6 @@ class AgentInstrumentor(BaseInstrumentor):
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
         with _START:
+            from . import install
+
             install.uninstrument()

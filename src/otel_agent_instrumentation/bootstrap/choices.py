@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -16,8 +15,7 @@ ENVELOPE = "agent_envelope"
 _GRPC_PORT = 4317
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The exporters of one signal by their entry-point names, the protocol of `otlp`, and whether the ledger is on."""
 
     exporters: tuple[str, ...]

@@ -9,7 +9,6 @@ from opentelemetry.util._importlib_metadata import entry_points  # pyright: igno
 
 from ..core.contain import Contained, warn_once
 from ..ledger.exporter import EnvelopeLogExporter, EnvelopeSpanExporter
-from ..pipeline.otlp import OtlpOptions, make_otlp_exporters
 from ..pipeline.processors import AgentLogProcessor, AgentSpanProcessor
 from ..pipeline.queue import Limits
 
@@ -38,9 +37,11 @@ def load(settings: Settings, signal: Signal, choice: Choice) -> list[Any]:
 
 
 def _otlp(settings: Settings, signal: Signal, protocol: str) -> Any:
+    from ..pipeline.otlp import OtlpOptions, make_otlp_exporters  # costs a process without OTLP nothing
+
     try:
         return getattr(
-            make_otlp_exporters(protocol, (signal,), _options(settings, signal, protocol)),
+            make_otlp_exporters(protocol, (signal,), OtlpOptions(*_options(settings, signal, protocol))),
             _FIELD[signal],
         )
     except (ValueError, ImportError) as error:
@@ -54,7 +55,7 @@ def _otlp(settings: Settings, signal: Signal, protocol: str) -> Any:
         return None
 
 
-def _options(settings: Settings, signal: Signal, protocol: str) -> OtlpOptions:
+def _options(settings: Settings, signal: Signal, protocol: str) -> tuple[float, dict[Signal, str]]:
     """The timeout and the endpoint, which may come from the configuration file that the exporter does not know."""
     endpoint: str | None = getattr(settings, f"{signal}_endpoint")
     if endpoint is None and settings.endpoint is not None:
@@ -62,7 +63,7 @@ def _options(settings: Settings, signal: Signal, protocol: str) -> OtlpOptions:
         grpc = protocol == "grpc"
         endpoint = settings.endpoint if grpc else f"{settings.endpoint.rstrip('/')}/v1/{signal}"
     endpoints: dict[Signal, str] = {signal: endpoint} if endpoint else {}
-    return OtlpOptions(timeout=settings.for_signal(signal, "timeout"), endpoints=endpoints)
+    return settings.for_signal(signal, "timeout"), endpoints
 
 
 def _by_entry_point(signal: Signal, name: str) -> Any:

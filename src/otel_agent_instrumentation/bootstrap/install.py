@@ -5,52 +5,49 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
 from .. import config, integrations, semconv
-from ..core import patching, records, runs, streams
+from ..core import patching, runs
 from ..core import settings as settings_in_force
 from ..core.contain import Contained, warn_once
-from ..core.engine import engine
-from ..core.reaper import reaper
 from ..integrations import _neighbours as neighbours
-from ..integrations import threads as thread_runs
 from ..ledger.exporter import use_writer
-from ..pipeline.accounts import snapshots
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
 from ..redaction import selfcheck
 from ..redaction.logs import ScrubFilter
-from ..redaction.policy import default_policy
-from ..signals.events import Events
-from ..signals.metrics import Metrics
-from ..signals.run import RunTracker
-from ..signals.spans import Spans
 from . import summary
 from .choices import choose
+from .losses import count_losses, dropped
 from .providers import Providers, build, metrics_in_child, resource_of
 from .stamp import LogStamp, SpanStamp, StampingGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from opentelemetry.metrics import Observation
-
+    from ..core.patching import Integration
     from ..ledger.writer import Writer
+    from ..signals.run import RunTracker
 
 _log = logging.getLogger(semconv.SCOPE)
 _HOOKS = Contained("install.fork")
 _SCRUB = ScrubFilter()
 _LONGEST_IMPORT = 2.0  # seconds
 _STEP = Contained("install.step")
+_OBSERVE = Contained("install.observe")
+_ENGINE = "otel_agent_instrumentation.core.engine"
+# The modules by which the agent's own code says things; its clients come by `patching.when_imported`.
+_DOORS = ("otel_agent_instrumentation.signals.api",)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class State:
     """What is installed in this process."""
 
@@ -63,11 +60,14 @@ class State:
     guarded: list[Any] = field(default_factory=list[Any])
     """Providers of the application that the guard was put around."""
     opening: threading.Lock = field(default_factory=threading.Lock)
-    forking: bool = False
-    """Whether `opening` is held for a fork that is under way."""
+    held: list[threading.Lock | threading.RLock] = field(default_factory=list["threading.Lock | threading.RLock"])
+    """What is held for a fork that is under way."""
     arranged: ExitCoordinator | None = None
     """The coordinator that has been told what to do at exit."""
     active: bool = False
+    observe: Callable[[], None] | None = None
+    """What `ready` has to do still."""
+    observing: threading.RLock = field(default_factory=threading.RLock)
     guard_ok: bool = True
 
 
@@ -153,7 +153,7 @@ def self_check() -> None:
     safe = [selfcheck.self_check(_behind(provider)) for provider in known if not _unset(_behind(provider))]
     state.guard_ok = all(safe)
     if not state.guard_ok and settings_in_force.capturing():
-        settings_in_force.use(replace(settings_in_force.current(), content="NO_CONTENT"))
+        settings_in_force.use(settings_in_force.current()._replace(content="NO_CONTENT"))
         warn_once(
             "guard:self_check",
             "otel-agent: the redaction guard could not be put in place in this SDK: content capture is off. "
@@ -187,7 +187,7 @@ def instrument(
     if state.coordinator is None:
         state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.active = True
-    _observe(settings, tracer_provider, meter_provider, logger_provider)
+    _prepare(settings, tracer_provider, meter_provider, logger_provider)
     _arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
@@ -196,13 +196,12 @@ def instrument(
         neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
         if name in chosen:
-            patching.when_imported(module, partial(integrations.load, name))
+            patching.when_imported(module, partial(_builtin, name))
     for name, load in contributed.items():
         if name in chosen:
-            patching.when_imported(name, load)
-    if "threads" not in settings.disabled:
-        with _STEP:
-            patching.apply(thread_runs.INTEGRATION)
+            patching.when_imported(name, partial(_contributed, load))
+    for door in _DOORS:
+        patching.when_imported(door, ready)
     self_check()
 
 
@@ -216,63 +215,80 @@ def _know(named: set[str], known: set[str]) -> None:
         )
 
 
-def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> None:
-    flavours = semconv.flavours(settings.semconv)
-    tracer = tracer_provider.get_tracer(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
+def _prepare(settings: config.Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> None:
+    """What need not wait for a call; the rest is left to `ready`."""
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
-    logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
-    redact = default_policy().attributes
-    measured = Metrics(meter, flavours, _dropped)
-    _ledger(settings)
-    state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
-    # Spans last: the span's end is what others wait for.
-    engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
-    # With providers of the application a span is expected to be there when the call returns.
-    own = state.providers is not None and tracer_provider is state.providers.tracer
-    # Content is read from the caller's own objects, which it may change after the call.
-    engine.defers = own and not settings_in_force.capturing()
-    reaper.start()
-    engine.enabled = True
+    count_losses(meter, _drain, dropped)
+    if choose(settings, "traces").ledger or choose(settings, "logs").ledger:
+        use_writer(_writer)
     _log.addFilter(_SCRUB)
 
+    def observe() -> None:
+        from . import observers
 
-def _dropped() -> Iterable[Observation]:
-    return [
-        metrics.Observation(
-            count, {semconv.SIGNAL: books.signal, semconv.EXPORTER: books.exporter, semconv.REASON: reason}
-        )
-        for books in snapshots()
-        for reason, count in books.dropped.items()
-    ]
+        tracer = tracer_provider.get_tracer(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
+        logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
+        own = state.providers is not None and tracer_provider is state.providers.tracer
+        observers.record(settings, _writer)
+        state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
+        if "threads" not in settings.disabled:
+            with _STEP:
+                observers.follow_threads()
+
+    state.observe = observe
+    if _ENGINE in sys.modules:
+        ready()
 
 
-def _ledger(settings: config.Settings) -> None:
-    spans, events = choose(settings, "traces").ledger, choose(settings, "logs").ledger
-    if not (spans or events):
-        return
+def ready() -> None:
+    """Make the observers, once: before the first client is patched and before the first `run()`.
 
-    def writer() -> Writer:
-        # Made with the first event: a process that records nothing opens nothing, and start-up does not pay for it.
-        with state.opening:
-            if state.writer is None:
-                from ..ledger import sink as _sink  # noqa: F401 # pyright: ignore[reportUnusedImport] - see _before_fork
-                from ..ledger.writer import Writer, resource_attributes
+    Whoever comes second waits for the first: no call is made meanwhile that nobody is told of.
+    """
+    with _OBSERVE, state.observing:
+        observe, state.observe = state.observe, None
+        if observe is not None:
+            observe()
 
-                resource = state.providers.resource if state.providers is not None else resource_of(settings)
-                told = resource_attributes(resource)
-                state.writer = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent())
-            return state.writer
 
-    def take(record: records.Record) -> None:
-        if not (spans if isinstance(record, records.SpanRecord) else events):
-            return  # an explicit exporter took the ledger's place for this signal
-        to = writer()
-        from ..ledger.sink import take as write
+def _builtin(name: str) -> Integration | None:
+    with state.observing:  # for the sake of forks, see _before_fork: its modules are shared between clients
+        ready()
+        return integrations.load(name)
 
-        write(to, default_policy(), record)
 
-    use_writer(writer)
-    records.add_sink("ledger", take)
+def _contributed(load: Callable[[], Integration | None]) -> Integration | None:
+    ready()
+    # Holding nothing: another package's module may import a client that another thread is importing.
+    return load()
+
+
+def _observers() -> Any:
+    """The module, where there is an engine to speak of."""
+    if _ENGINE not in sys.modules:
+        return None
+    from . import observers
+
+    return observers
+
+
+def _drain() -> None:
+    observers = _observers()
+    if observers is not None:
+        observers.drain()
+
+
+def _writer() -> Writer:
+    # Made with the first event: a process that records nothing opens nothing, and start-up does not pay for it.
+    with state.opening:
+        if state.writer is None:
+            from ..ledger import sink as _sink  # noqa: F401 # pyright: ignore[reportUnusedImport] - see _before_fork
+            from ..ledger.writer import Writer, resource_attributes
+
+            resource = state.providers.resource if state.providers is not None else resource_of(state.settings)
+            told = resource_attributes(resource)
+            state.writer = Writer(state.settings.ledger_dir, state.settings.ledger_path, told, state.settings.agent())
+        return state.writer
 
 
 def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
@@ -291,23 +307,25 @@ _forks: list[bool] = []
 
 def _before_fork() -> None:
     # The ledger's modules are imported with the first event, on a thread of ours: a child forked meanwhile would
-    # have them half imported, for good. So nobody forks while that goes on.
+    # have them half imported, for good. So nobody forks while that goes on. The observers' likewise.
     with _HOOKS:
-        state.forking = state.opening.acquire(timeout=_LONGEST_IMPORT)
+        state.held = [lock for lock in (state.observing, state.opening) if lock.acquire(timeout=_LONGEST_IMPORT)]
 
 
 def _in_parent() -> None:
-    if state.forking:
-        state.forking = False
-        state.opening.release()
+    held, state.held = state.held, []
+    for lock in held:
+        lock.release()
 
 
 def _in_child() -> None:
-    state.forking = False
+    state.held = []
     with _HOOKS:
-        streams.forget_live()
-        engine.forget()
+        observers = _observers()
+        if observers is not None:
+            observers.forget_in_child()
         state.opening = threading.Lock()  # held for the fork, by a thread that the child does not have
+        state.observing = threading.RLock()
         if state.providers is not None:
             metrics_in_child(state.providers.meter)
         if state.writer is not None:
@@ -316,16 +334,14 @@ def _in_child() -> None:
 
 def close_open() -> None:
     """End what is open: streams that somebody still holds, implicit runs. Before a flush."""
-    reaper.drain()
-    streams.abandon_live()
-    engine.drain()
-    if state.tracker is not None:
-        state.tracker.close()
+    observers = _observers()
+    if observers is not None:
+        observers.close_open(state.tracker)
 
 
 def flush(timeout: float) -> bool:
     """Deliver what waits, within ``timeout`` seconds."""
-    engine.drain()
+    _drain()
     return state.coordinator.flush(timeout) if state.coordinator is not None else True
 
 
@@ -336,10 +352,10 @@ def uninstrument() -> None:
     for step in (close_open, neighbours.let_go, patching.revert, lambda: flush(state.settings.exit_timeout)):
         with _STEP:  # each by itself: whatever fails, the clients are as they were
             step()
-    engine.enabled = False
-    engine.runs = None
-    engine.observe()
-    records.clear_sinks()
+    state.observe = None
+    observers = _observers()
+    if observers is not None:
+        observers.let_go()
     if state.coordinator is not None:
         state.coordinator.disarm()
         if state.providers is None:

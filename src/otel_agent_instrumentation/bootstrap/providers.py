@@ -17,7 +17,6 @@ from opentelemetry.util._importlib_metadata import entry_points  # pyright: igno
 from .. import semconv
 from ..core.contain import Contained, warn_once
 from ..metrics.views import views
-from ..pipeline.metric_export import BoundedMetricExporter
 from ..redaction.guard import LogGuard
 from ..redaction.install import install as guard
 from ..redaction.parts import redact_resource
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 _READER = Contained("providers.metric_reader")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Providers:
     """What was built, and what ends it."""
 
@@ -93,7 +92,7 @@ def _readers(settings: Settings, coordinator: ExitCoordinator) -> list[MetricRea
             if isinstance(exporter, MetricReader):
                 readers.append(exporter)
                 continue
-            if isinstance(exporter, BoundedMetricExporter):
+            if hasattr(exporter, "begin_exit"):  # OTLP's: asked by its ways, as the class is imported for OTLP alone
                 coordinator.register(exporter)
             readers.append(PeriodicExportingMetricReader(exporter, export_interval_millis=settings.metric_interval_ms))
     return readers

@@ -11,8 +11,6 @@ from opentelemetry.sdk.trace import SpanProcessor
 from .. import semconv
 from ..core import runs
 from ..core.contain import Contained
-from ..core.engine import current_call
-from ..pipeline.quick import QuickSpan
 from ..redaction.guard import SpanGuard
 
 if TYPE_CHECKING:
@@ -31,6 +29,8 @@ def _here() -> Mapping[str, Any] | None:
     run = runs.current()
     if run is None:
         return None
+    from ..core.engine import current_call  # a run is there, so it is imported
+
     call = current_call()
     cycle = call.cycle if call is not None and call.run is run else run.cycle
     return {
@@ -54,9 +54,8 @@ class StampingGuard(SpanGuard):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamp a foreign span, then guard it."""
-        if type(span) is not QuickSpan:  # ours, and carries it from birth
-            with _SPAN:
-                _stamp(span)
+        with _SPAN:
+            _stamp(span)
         super().on_start(span, parent_context=parent_context)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import wrapt
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 SeamState = Literal["waiting", "patched", "missing"]
 
 
-@dataclass(frozen=True, slots=True)
-class Seam:
+class Seam(NamedTuple):
     """One function or method to be wrapped: where it is, and the wrapt wrapper for it."""
 
     module: str
@@ -36,8 +35,7 @@ class Seam:
     """Some supported versions do not have it: its absence is no defect."""
 
 
-@dataclass(frozen=True, slots=True)
-class Integration:
+class Integration(NamedTuple):
     """One library: its name in settings, its distribution, its seams."""
 
     name: str
@@ -49,7 +47,7 @@ class Marked(wrapt.FunctionWrapper):  # type: ignore[misc]
     """Our own wrapper class, to tell our patches from another vendor's."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Patch:
     integration: str
     seam: Seam

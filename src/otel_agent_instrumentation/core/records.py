@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .runs import Run
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class SpanRecord:
     """A call, tool, command or run that ended: all that OTLP needs to rebuild its span. Times in ns since the epoch."""
 
@@ -40,7 +40,7 @@ class SpanRecord:
     cycle: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class EventRecord:
     """Something that happened at one time."""
 

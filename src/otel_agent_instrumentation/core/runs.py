@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .. import semconv
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Run:
     """One run of an agent: explicit (`run()`) or implicit (an unchanged agent), see contracts 5."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Kind = Literal["CLIENT", "INTERNAL", "SERVER"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Usage:
     """Token counts in the convention's sense (contracts 7). ``None`` means that the answer did not say."""
 
@@ -34,7 +34,7 @@ class Usage:
     reasoning: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ToolCall:
     """A tool call that the model asked for."""
 
@@ -42,7 +42,7 @@ class ToolCall:
     name: str | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Content:
     """What was said, in the convention's message shape (role and parts). Built only where content capture is on."""
 
@@ -52,7 +52,7 @@ class Content:
     tools: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Request:
     """What the caller asked for. ``body`` is the client's own object: read, never written or iterated if lazy."""
 
@@ -82,7 +82,7 @@ class Request:
     body: Any = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Response:
     """What was answered, as far as it was seen."""
 
@@ -118,7 +118,7 @@ class Accumulator(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Api:
     """One API of a library, as pure functions over its requests, answers and chunks."""
 

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """Another vendor's instrumentor of one client."""
 
     vendor: str
@@ -17,6 +16,11 @@ class Neighbour:
     """Where its instrumentor and its wrappers are defined."""
     scope: str = ""
     """Its instrumentation scope, or the package above it; its ``package`` where not said."""
+
+
+def within(name: str, package: str) -> bool:
+    """Whether the dotted ``name`` is ``package`` or below it."""
+    return name == package or name.startswith(f"{package}.")
 
 
 LOGFIRE = "logfire._internal.integrations.llm_providers"

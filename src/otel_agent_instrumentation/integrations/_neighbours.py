@@ -9,20 +9,18 @@ first is taken off the client again; where something lies over it, the calls tha
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.trace import get_current_span
 
 from ..core import contain
-from ..core.engine import engine
 from ..core.patching import Integration, Seam, apply, revert
-from ._neighbour_table import LOGFIRE, NEIGHBOURS, Neighbour
-from ._wrapped import places, put_back, within
+from ._neighbour_table import LOGFIRE, NEIGHBOURS, Neighbour, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,8 +32,7 @@ if TYPE_CHECKING:
 State = Literal["installed", "not activated", "taken off", "active"]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a neighbour stands, for doctor."""
 
     neighbour: Neighbour
@@ -45,7 +42,7 @@ class Standing:
     """Whose spans and tokens the client's calls are."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Books:
     owned: frozenset[str] = frozenset()
     launching: bool = False
@@ -55,6 +52,8 @@ class _Books:
     states: dict[Neighbour, State] = field(default_factory=dict["Neighbour", "State"])
     held: list[tuple[Neighbour, Callable[[], Any]]] = field(default_factory=list["tuple[Neighbour, Callable[[], Any]]"])
     untold: list[Neighbour] = field(default_factory=list["Neighbour"])
+    judging: bool = False
+    """Whether the engine asks us of each call."""
 
 
 _books = _Books()
@@ -78,7 +77,7 @@ def take_over(clients: Iterable[str]) -> None:
             if neighbour.client in _books.owned:
                 contain.call("neighbours.stand_down", _stand_down, neighbour)
         if any(state in {"taken off", "active"} for state in _books.states.values()):
-            engine.stand_down = _is_theirs
+            _judge(_is_theirs)
         _tell()
 
 
@@ -97,13 +96,22 @@ def let_go() -> None:
         _books.owned, _books.came = frozenset(), False
         revert(_WATCH.name)
         _release()
-        engine.stand_down = None
+        if _books.judging:
+            _judge(None)
         _books.states.clear()
         _books.untold.clear()
 
 
+def _judge(decide: Callable[[Call, Context], bool] | None) -> None:
+    from ..core.engine import engine  # a process without a call imports none
+
+    engine.stand_down, _books.judging = decide, decide is not None
+
+
 def report() -> list[Standing]:
     """Every neighbour that is installed, how it stands and who owns the client's calls."""
+    from importlib import metadata
+
     found: list[Standing] = []
     for neighbour in NEIGHBOURS:
         try:
@@ -172,6 +180,10 @@ _WATCH = Integration(
 
 
 def _stand_down(neighbour: Neighbour) -> None:
+    if neighbour.package not in sys.modules:  # as a parent is, before any module below it
+        return
+    from ._wrapped import places, put_back
+
     active = [it for it in _instrumentors(BaseInstrumentor, neighbour.package) if it.is_instrumented_by_opentelemetry]
     found = list(places(neighbour.client, neighbour.package))
     if not active and not found:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import gc
 import sys
-from dataclasses import dataclass
 from itertools import chain
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import wrapt
+
+from ._neighbour_table import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,18 +22,12 @@ _DEEPEST = 20
 _WRAPPERS = (wrapt.FunctionWrapper, wrapt.BoundFunctionWrapper)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a wrapper is: an attribute of a module, class or instance. ``buried``: something else lies over it."""
 
     owner: Any
     name: str
     buried: bool
-
-
-def within(name: str, package: str) -> bool:
-    """Whether the dotted ``name`` is ``package`` or below it."""
-    return name == package or name.startswith(f"{package}.")
 
 
 def places(client: str, package: str) -> Iterator[Place]:

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .. import semconv
 
@@ -19,8 +18,7 @@ _CALL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """One row of the catalogue. ``source``: where the name comes from."""
 
     name: str

@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter, deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .forks import reset_after_fork
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The books at one moment. Counts are records (spans, log records, metric points); ``queued_bytes`` an estimate.
 
     ``queued`` includes what is being sent. ``resent`` counts records sent again although the first attempt may have

@@ -14,8 +14,7 @@ import functools
 import importlib
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from ..core import contain
 from .forks import reset_after_fork
@@ -50,8 +49,7 @@ class Flushable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     name: str
     function: Callable[[float], object]
     stage: Stage

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +31,7 @@ _MOST_RETIRED = 8
 SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
 
 
-@dataclass(frozen=True, slots=True)
-class OtlpOptions:
+class OtlpOptions(NamedTuple):
     """What is not left to OTel's variables.
 
     ``timeout`` bounds one attempt, in seconds. ``endpoints`` and ``headers`` win over the environment; an endpoint is
@@ -40,13 +39,12 @@ class OtlpOptions:
     """
 
     timeout: float = 10.0
-    endpoints: Mapping[Signal, str] = field(default_factory=dict[Signal, str])
+    endpoints: Mapping[Signal, str] = MappingProxyType({})
     headers: Mapping[str, str] | None = None
     session: Callable[[], requests.Session] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OtlpExporters:
+class OtlpExporters(NamedTuple):
     """What was asked for: targets for `AgentSpanProcessor` and `AgentLogProcessor`, an exporter for a metric reader."""
 
     spans: Target[ReadableSpan] | None = None

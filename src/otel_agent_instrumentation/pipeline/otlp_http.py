@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import threading
 import time
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -103,7 +102,7 @@ class _Watch(BaseAdapter):
                 continue
             body = _read(answer)
             outcome = _verdict(answer, body, self._signal)
-            _trial.outcome = replace(outcome, maybe_delivered=True) if again else outcome
+            _trial.outcome = outcome._replace(maybe_delivered=True) if again else outcome
             return _response(request, answer.status_code, body)
 
     def close(self) -> None:

@@ -8,8 +8,7 @@ same batch may succeed later, whether parts of it would, and how long the backen
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..core import contain
 
@@ -28,8 +27,7 @@ class Verdict(enum.Enum):
     SPLIT = "split"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The result of one attempt.
 
     ``reason`` is a word of a small vocabulary (it becomes a metric label). ``retry_after`` is what the backend asked

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from .accounts import Accounts
 from .outcome import Outcome, Verdict
@@ -23,8 +23,7 @@ T = TypeVar("T")
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds of a queue and the pace of its worker; times in seconds.
 
     ``batch_bytes`` keeps a request below what collectors accept (gRPC: 4 MiB). ``attempt`` bounds one request.
@@ -38,7 +37,7 @@ class Limits:
     attempt: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Batch(Generic[T]):
     """Records in flight with their sizes. ``epoch`` tells a batch that was given up meanwhile from a current one."""
 

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.context import Context
 
 from .. import semconv
-from ..core.engine import engine
 from ..metrics.bound import Bound, Moment
 from ..metrics.catalogue import CATALOGUE
 from ..metrics.labels import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from opentelemetry.metrics import CallbackOptions, Meter, Observation
+    from opentelemetry.metrics import Meter
 
     from ..core.runs import Run
     from ..core.spec import Call, Usage
@@ -48,13 +45,11 @@ class _Recorders:
 
 
 class Metrics:
-    """The metrics observer. A reader that collects has the engine tell what it held back: none misses a call."""
+    """The metrics observer."""
 
     name = "metrics"
 
-    def __init__(
-        self, meter: Meter, flavours: tuple[semconv.Flavour, ...], dropped: Callable[[], Iterable[Observation]]
-    ) -> None:
+    def __init__(self, meter: Meter, flavours: tuple[semconv.Flavour, ...]) -> None:
         self._meter = meter
         self._flavours = flavours
         self._vocabulary = Vocabulary()
@@ -65,14 +60,6 @@ class Metrics:
             names += [flavour.token_usage] if flavour.token_usage else []
             names += [name for _, name in (*flavour.usage_counters, *flavour.usage_histograms)]
         self._instruments = {name: _instrument(meter, name) for name in names}
-        self._dropped = dropped
-        row = CATALOGUE[semconv.TELEMETRY_DROPPED]
-        meter.create_observable_counter(row.name, [self._collecting], unit=row.unit, description=row.description)
-
-    def _collecting(self, options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG002 - OTel's signature
-        # An observable's callback runs before the points are read.
-        engine.drain()
-        return self._dropped()
 
     def on_end(self, call: Call) -> None:
         """Record duration, time to first chunk and tokens, with the call's span as exemplar."""
@@ -104,7 +91,7 @@ class Metrics:
             if usage is not None:
                 _tokens(flavour, usage, recorders, moment)
 
-    def _durations(self, call: Call, names: Iterable[str]) -> None:
+    def _durations(self, call: Call, names: tuple[str, ...]) -> None:
         """Record the duration of what is no model call: its labels are the attributes its span started with."""
         values: dict[str, Any] = {
             semconv.AGENT_NAME: call.run.agent if call.run is not None else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -52,7 +51,7 @@ def report(_: float) -> None:
     """Append the books of this process to the file that the test reads."""
     path = os.environ.get("WIRE_REPORT")
     if path:
-        line = json.dumps({"pid": os.getpid(), "books": [asdict(item) for item in snapshots()]}) + "\n"
+        line = json.dumps({"pid": os.getpid(), "books": [item._asdict() for item in snapshots()]}) + "\n"
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(file, line.encode())
         os.close(file)

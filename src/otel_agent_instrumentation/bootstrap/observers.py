@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of calls: the engine's observers, the runs, the ledger's sink.
+
+Imported when the first client is, or the run API (see `install.ready`): half of start-up's time would go into it, and
+a process that makes no call, as most children of an agent are, pays nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import semconv
+from ..core import patching, records, streams
+from ..core import settings as settings_in_force
+from ..core.engine import engine
+from ..core.reaper import reaper
+from ..integrations import threads
+from ..redaction.policy import default_policy
+from ..signals.events import Events
+from ..signals.metrics import Metrics
+from ..signals.run import RunTracker
+from ..signals.spans import Spans
+from .choices import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry._logs import Logger
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Tracer
+
+    from ..config import Settings
+    from ..ledger.writer import Writer
+
+
+def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *, own: bool) -> RunTracker:
+    """Switch the engine on, telling all to the three. ``own``: they are of providers that this package built."""
+    flavours = semconv.flavours(settings.semconv)
+    redact = default_policy().attributes
+    measured = Metrics(meter, flavours)
+    tracker = engine.runs = RunTracker(tracer, measured.run_ended)
+    # Spans last: the span's end is what others wait for.
+    engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
+    # With providers of the application a span is expected to be there when the call returns.
+    # Content is read from the caller's own objects, which it may change after the call.
+    engine.defers = own and not settings_in_force.capturing()
+    reaper.start()
+    engine.enabled = True
+    return tracker
+
+
+def follow_threads() -> None:
+    """Have runs follow work into other threads."""
+    patching.apply(threads.INTEGRATION)
+
+
+def record(settings: Settings, writer: Callable[[], Writer]) -> None:
+    """Have the ledger take what the settings give it."""
+    spans, events = choose(settings, "traces").ledger, choose(settings, "logs").ledger
+    if not (spans or events):
+        return
+
+    def take(record: records.Record) -> None:
+        if not (spans if isinstance(record, records.SpanRecord) else events):
+            return  # an explicit exporter took the ledger's place for this signal
+        to = writer()
+        from ..ledger.sink import take as write
+
+        write(to, default_policy(), record)
+
+    records.add_sink("ledger", take)
+
+
+def close_open(tracker: RunTracker | None) -> None:
+    """End what is open: streams that somebody still holds, implicit runs. Before a flush."""
+    reaper.drain()
+    streams.abandon_live()
+    engine.drain()
+    if tracker is not None:
+        tracker.close()
+
+
+def forget_in_child() -> None:
+    """In a forked child: what was open is the parent's."""
+    streams.forget_live()
+    engine.forget()
+
+
+def drain() -> None:
+    """Tell what ended and was held back."""
+    engine.drain()
+
+
+def let_go() -> None:
+    """Switch the engine off."""
+    engine.enabled = False
+    engine.runs = None
+    engine.observe()
+    records.clear_sinks()
