@@ -188,13 +188,16 @@ class SyncReader:
                 _left(state, token, error)
             raise
         state.reading = False
-        with _CHUNK:  # a time, a count and a few reads, here: each further call would be paid for with every chunk
+        try:  # a `with` and calls of our own would be paid for with every chunk
             _detach(token)
             state.last = _clock()
             if not state.chunks:
                 state.first = state.last
             state.chunks += 1
             state.add(chunk)
+        except BaseException as fault:
+            if not _CHUNK.swallows(fault):
+                raise
         return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -238,13 +241,16 @@ class AsyncReader:
                 _left(state, token, error)
             raise
         state.reading = False
-        with _CHUNK:  # a time, a count and a few reads, here: each further call would be paid for with every chunk
+        try:  # a `with` and calls of our own would be paid for with every chunk
             _detach(token)
             state.last = _clock()
             if not state.chunks:
                 state.first = state.last
             state.chunks += 1
             state.add(chunk)
+        except BaseException as fault:
+            if not _CHUNK.swallows(fault):
+                raise
         return chunk
 
     def __getattr__(self, name: str) -> Any:
