@@ -77,6 +77,7 @@ state = State()
 def _settings(**overrides: Any) -> config.Settings:
     loaded = config.load(overrides=overrides)
     settings_in_force.use(loaded)
+    default_policy().use(loaded)
     state.settings = loaded
     for warning in loaded.warnings:
         warn_once(f"config:{warning}", "otel-agent: %s", warning)
@@ -221,7 +222,7 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     tracer = tracer_provider.get_tracer(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
-    redact = default_policy().attributes
+    redact = default_policy().at("content").attributes
     measured = Metrics(meter, flavours, _dropped)
     _ledger(settings)
     state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
@@ -267,13 +268,15 @@ def _ledger(settings: config.Settings) -> None:
                 state.writer = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent())
             return state.writer
 
+    policy = default_policy().at("ledger")
+
     def take(record: records.Record) -> None:
         if not (spans if isinstance(record, records.SpanRecord) else events):
             return  # an explicit exporter took the ledger's place for this signal
         to = writer()
         from ..ledger.sink import take as write
 
-        write(to, default_policy(), record)
+        write(to, policy, record)
 
     use_writer(writer)
     records.add_sink("ledger", take)

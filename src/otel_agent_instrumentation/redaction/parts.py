@@ -78,6 +78,7 @@ def bounded(items: Sequence[Any], dropped: int) -> Any:
 
 def redact_resource(resource: Resource, policy: Policy) -> Resource:
     """Return ``resource`` redacted; the same object if clean."""
+    policy = policy.at("resource")
     attributes = snapshot(resource.attributes)
     clean = policy.attributes(attributes)
     schema_url = policy.text(resource.schema_url)

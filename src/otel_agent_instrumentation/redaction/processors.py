@@ -50,7 +50,7 @@ class SpanGuard(SynchronousMultiSpanProcessor):
 
     def __init__(self, policy: Policy | None = None) -> None:
         super().__init__()
-        self._policy = policy = policy or default_policy()
+        self._policy = policy = (policy or default_policy()).at("span")
         self._resource = parts.IdentityCache[Resource](lambda resource: parts.redact_resource(resource, policy))
         self._scope = parts.IdentityCache[Any](lambda scope: parts.redact_scope(scope, policy))
 
@@ -164,7 +164,7 @@ class LogGuard(SynchronousMultiLogRecordProcessor):
 
     def __init__(self, policy: Policy | None = None) -> None:
         super().__init__()
-        self._policy = policy = policy or default_policy()
+        self._policy = policy = (policy or default_policy()).at("log")
         self._resource = parts.IdentityCache[Resource](lambda resource: parts.redact_resource(resource, policy))
         self._scope = parts.IdentityCache[Any](lambda scope: parts.redact_scope(scope, policy))
 
