@@ -270,14 +270,15 @@ _PART_HEAD: Final = re.compile(
 )
 
 
-_FLAG: Final = re.compile(rb"(?:^|[\s\"'`(=])--?[a-z][a-z-]{0,40}(?:=| +|\\*[\"'], ?\\*[\"'])[\"']?\Z")
+_FLAG: Final = re.compile(rb"(?:^|[\s\"'`(=\[])--?[a-z][a-z-]{0,40}(?:=| +|\\*[\"'], ?\\*[\"'])[\"']?\Z")
 
 
 def flag(data: bytes, start: int, end: int) -> Span | None:
     """The value of a command's flag: ``--db-password x``, not ``the reset-password page``."""
     if data.startswith((b"$", b"<", b"{", b"REDACTED"), start):
         return None
-    return (start, end) if _FLAG.search(data, max(0, start - 60), start) else None
+    end -= len(data[start:end]) - len(data[start:end].rstrip(b")]},;"))
+    return (start, end) if end > start and _FLAG.search(data, max(0, start - 60), start) else None
 
 
 CHECKS: Final[dict[str, Check]] = {

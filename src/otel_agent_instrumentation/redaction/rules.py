@@ -120,6 +120,9 @@ class Rule:
         row = self.row
         if row.back:
             match = self.pattern.search(data, max(0, at - row.back), at + row.most)
+            if match is not None and match.end() <= at:
+                # It belongs to a literal before this one.
+                match = self.pattern.search(data, match.end(), at + row.most)
             if match is None or not match.start() <= at < match.end() or self._forbidden(data, match.start()):
                 return at + 1
         else:
