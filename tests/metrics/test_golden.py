@@ -18,6 +18,7 @@ from clients import ASK, ASK_CLAUDE, Scene
 from otel_agent_instrumentation import run, semconv
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 from otel_agent_instrumentation.metrics.views import views
+from otel_agent_instrumentation.redaction.policy import default_policy
 from otel_agent_instrumentation.signals.metrics import Metrics
 from otel_agent_instrumentation.testing.capture import capture
 from otel_agent_instrumentation.testing.provider import openai_error
@@ -58,6 +59,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             scene.anthropic.messages.create(**ASK_CLAUDE)
             scene.openai.embeddings.create(model="e", input="x")
         scene.provider.enqueue(openai_error(400))
+        default_policy().at("golden").text("user@" + "golden.example.org")
         with contextlib.suppress(openai.BadRequestError), run("coder"):
             scene.openai.chat.completions.create(**ASK)
         told = {metric.name: outline(metric) for metric in metrics_of(captured.reader)}

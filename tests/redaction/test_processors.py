@@ -26,7 +26,7 @@ from otel_agent_instrumentation.redaction.matcher import Matcher
 from otel_agent_instrumentation.redaction.policy import Policy
 from otel_agent_instrumentation.redaction.processors import LogGuard, SpanGuard
 from otel_agent_instrumentation.redaction.rules import Hit, build
-from otel_agent_instrumentation.semconv import REDACTION_FAULT
+from otel_agent_instrumentation.semconv import REDACTED_FIELDS, REDACTION_FAULT
 
 CANARY = "sk-" + "ant-api03-0123456789canary0123456789"
 OTHER = SpanContext(0xABC, 0xDEF, is_remote=True, trace_state=TraceState([("vendor", CANARY)]))
@@ -100,7 +100,12 @@ def test_every_place_of_a_span():
     scope = span.instrumentation_scope
     assert (scope.name, dict(scope.attributes)) == ("third.party", {"scope": "REDACTED"})
     assert span.name == "chat REDACTED"
-    assert dict(span.attributes) == {
+    attributes = dict(span.attributes)
+    assert attributes.pop(REDACTED_FIELDS) == (
+        "attributes.late[0]", "attributes.password", "attributes.start", "attributes['key REDACTED']",
+        "events[0]", "events[1]", "links[0]", "links[1]", "name", "status",
+    )  # fmt: skip
+    assert attributes == {
         "password": "REDACTED", "start": "x REDACTED", "n": 1, "key REDACTED": 1, "late": ("REDACTED", "ok"),
     }  # fmt: skip
     event, exception = span.events
@@ -157,7 +162,8 @@ def test_dropped_counts_are_kept():
     span.end()
     (seen,) = exporter.get_finished_spans()
     assert (seen.dropped_attributes, seen.dropped_events, seen.dropped_links) == (3, 2, 2)
-    assert dict(seen.attributes) == {"password": "REDACTED", "b": "c"}
+    fields = ("attributes.password", "events[0]", "links[0]")
+    assert dict(seen.attributes) == {"password": "REDACTED", "b": "c", REDACTED_FIELDS: fields}
     assert seen.events[0].dropped_attributes == 4
 
 

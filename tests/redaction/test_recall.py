@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-import planted
 import pytest
 
+import planted
 from otel_agent_instrumentation.redaction import keys
 from otel_agent_instrumentation.redaction.matcher import Matcher
 from otel_agent_instrumentation.redaction.rules import KEY, build, built_in

@@ -277,7 +277,7 @@ def secret_of(kind: str, text: str) -> str:
     import re
 
     if kind == "basic":
-        return text.split()[-1]
+        return text.rsplit(maxsplit=1)[-1]
     runs = [
         run
         for run in re.findall(r"[A-Za-z0-9+/_-]{8,}", text.replace("X-Amz-Signature", ""))

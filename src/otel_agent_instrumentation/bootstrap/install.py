@@ -21,6 +21,7 @@ from ..core.reaper import reaper
 from ..integrations import _neighbours as neighbours
 from ..integrations import threads as thread_runs
 from ..ledger.exporter import use_writer
+from ..metrics.catalogue import CATALOGUE
 from ..pipeline.accounts import snapshots
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
@@ -224,6 +225,8 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     redact = default_policy().at("content").attributes
     measured = Metrics(meter, flavours, _dropped)
+    row = CATALOGUE[semconv.REDACTIONS]
+    meter.create_observable_counter(row.name, [_redactions], unit=row.unit, description=row.description)
     _ledger(settings)
     state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
     # Spans last: the span's end is what others wait for.
@@ -248,6 +251,13 @@ def _dropped() -> Iterable[Observation]:
         )
         for books in snapshots()
         for reason, count in books.dropped.items()
+    ]
+
+
+def _redactions(options: metrics.CallbackOptions) -> Iterable[Observation]:  # noqa: ARG001 - OTel's signature
+    return [
+        metrics.Observation(count, {semconv.REDACTION_RULE: rule, semconv.REDACTION_PLACE: place})
+        for (rule, place), count in default_policy().counts().items()
     ]
 
 

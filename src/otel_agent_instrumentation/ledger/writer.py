@@ -17,6 +17,7 @@ import msgspec
 from ..core import runs
 from ..core.contain import Contained, record_fault, warn_once
 from ..envelope import line as envelope
+from ..redaction.paths import marked
 
 if TYPE_CHECKING:
     from ..core.runs import Run
@@ -146,7 +147,8 @@ class Writer:
         if path not in self._begun:
             self._begun.add(path)
             self._heal(file, path)
-            resource = Event("resource", time_ns, {"attributes": self._resource, "redacted_fields": []})
+            fields = marked(self._resource, "payload.attributes")  # redacted when it was made
+            resource = Event("resource", time_ns, {"attributes": self._resource, "redacted_fields": fields})
             self._append(file, self._line(resource, run))
         return file
 

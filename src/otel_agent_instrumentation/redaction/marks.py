@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.contain import warn_once
+from .paths import REDACTED
 from .rules import KEY
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from ..config import Mode, Settings
 
-REDACTED: Final = "REDACTED"
 _KEY_BYTES = 32
 _HASH_BYTES = 6
 

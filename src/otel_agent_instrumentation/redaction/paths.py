@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REDACTED: Final = "REDACTED"
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
@@ -30,6 +35,20 @@ def differences(old: Any, new: Any, path: str) -> list[str]:
     paths: set[str] = set()
     _collect(old, new, path, paths)
     return sorted(paths)
+
+
+_MOST_LISTED = 64
+
+
+def listing(known: Any, *found: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths ``found`` together with those listed before, as the value of an attribute: sorted, bounded."""
+    before = cast("Sequence[str]", known) if isinstance(known, (list, tuple)) else ()
+    return tuple(sorted({*before, *(path for paths in found for path in paths)})[:_MOST_LISTED])
+
+
+def marked(attributes: Mapping[str, Any], path: str) -> list[str]:
+    """Return the paths of the values below ``path`` in which something was replaced before."""
+    return sorted(step(path, key) for key, value in attributes.items() if REDACTED in str(value))
 
 
 def _collect(old: Any, new: Any, path: str, paths: set[str]) -> None:
