@@ -38,11 +38,12 @@ from .providers import Providers, build, metrics_in_child, resource_of
 from .stamp import LogStamp, SpanStamp, StampingGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry.metrics import Observation
 
     from ..ledger.writer import Writer
+    from ..pipeline.batch import Lane
 
 _log = logging.getLogger(semconv.SCOPE)
 _HOOKS = Contained("install.fork")
@@ -60,6 +61,8 @@ class State:
     providers: Providers | None = None
     """The providers that this package built; they outlive `uninstrument()`: OTel's globals are set once."""
     writer: Writer | None = None
+    socket: Lane[bytes] | None = None
+    """Delivers the ledger's lines to a socket."""
     tracker: RunTracker | None = None
     guarded: list[Any] = field(default_factory=list[Any])
     """Providers of the application that the guard was put around."""
@@ -263,7 +266,7 @@ def _redactions(options: metrics.CallbackOptions) -> Iterable[Observation]:  # n
 
 def _ledger(settings: config.Settings) -> None:
     spans, events = choose(settings, "traces").ledger, choose(settings, "logs").ledger
-    if not (spans or events):
+    if not (spans or events or settings.ledger_tcp):
         return
 
     def writer() -> Writer:
@@ -275,21 +278,40 @@ def _ledger(settings: config.Settings) -> None:
 
                 resource = state.providers.resource if state.providers is not None else resource_of(settings)
                 told = resource_attributes(resource)
-                state.writer = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent())
+                made = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent())
+                made.socket = _socket(settings)
+                state.writer = made
             return state.writer
 
     policy = default_policy().at("ledger")
 
     def take(record: records.Record) -> None:
-        if not (spans if isinstance(record, records.SpanRecord) else events):
-            return  # an explicit exporter took the ledger's place for this signal
+        # An explicit exporter takes the file's place for its signal, never the socket's.
+        file = spans if isinstance(record, records.SpanRecord) else events
+        if not file and settings.ledger_tcp is None:
+            return
         to = writer()
         from ..ledger.sink import take as write
 
-        write(to, policy, record)
+        write(to, policy, record, file=file)
 
     use_writer(writer)
     records.add_sink("ledger", take)
+
+
+def _socket(settings: config.Settings) -> Callable[[bytes], None] | None:
+    """What hands a line to the socket: a lane of its own, flushed and ended with the others."""
+    if settings.ledger_tcp is None:
+        return None
+    from ..pipeline.batch import Lane
+    from ..pipeline.queue import Limits
+    from ..pipeline.tcp import TcpTarget
+
+    limits = Limits(delay=0.2, max_items=65_536, max_bytes=settings.queue_bytes, attempt=settings.timeout)
+    state.socket = lane = Lane[bytes]("ledger lines", TcpTarget(*settings.ledger_tcp), limits)
+    if state.coordinator is not None:
+        state.coordinator.register(lane)
+    return lambda line: lane.put(line, len(line))
 
 
 def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
@@ -364,6 +386,9 @@ def uninstrument() -> None:
     if state.writer is not None:
         state.writer.close()
         state.writer = None
+    if state.socket is not None:
+        state.socket.shutdown(state.settings.exit_timeout)
+        state.socket = None
     guard.stop_guarding_new_providers()
     for provider in state.guarded:
         guard.uninstall(provider)
