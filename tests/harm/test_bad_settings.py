@@ -25,7 +25,7 @@ BAD: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("metric_interval_ms", "timeout", "traces_timeout", "logs_timeout", "metrics_timeout"), NUMBER),
     "semconv": WORD,
     "content": WORD,
-    "ledger_tcp": ("localhost", "localhost:", ":4000", "host:port", "host:0", "host:70000", "☃"),
+    "ledger_tcp": ("localhost", "localhost:", ":4000", "host:name", "host:0", "host:70000", "☃"),
     "redaction_mode": WORD,
     "redaction_engine": WORD,
 }

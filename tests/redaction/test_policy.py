@@ -239,5 +239,16 @@ def test_threads_share_a_policy(policy):
     assert wrong == []
 
 
+@pytest.mark.faults
+def test_ids_are_never_touched():
+    def find(text: str, judge: object) -> list[Hit]:
+        raise ValueError(text)
+
+    ids = {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7", "parent_span_id": None}
+    policy = Policy(find=find)
+    assert policy.attributes(ids) is ids
+    assert policy.attributes({"span_id": "no id of OTel's"}) == {"span_id": ERROR}
+
+
 def test_one_policy_a_process():
     assert default_policy() is default_policy()

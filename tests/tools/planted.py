@@ -294,11 +294,12 @@ CONTEXTS: dict[str, str] = {
     "ampersand": "a=1&v={}&b=2",
     "escaped": '{{"text": "say \\"{}\\" again"}}',
     "newline": "first\n{}\nlast",
+    "escaped newline": "first\\n{}\\nlast",
     "url": "https://example.org/x/{}?y=1",
     "header": "X-Data: {}\r\nAccept: */*",
     "code": "value = f('{}')  # see above",
 }
-"""Ten surroundings. `escaped` is text inside JSON: the value is escaped as JSON is."""
+"""Eleven surroundings. `escaped` is text inside JSON: the value is escaped as JSON is."""
 
 
 def place(context: str, value: str) -> str:

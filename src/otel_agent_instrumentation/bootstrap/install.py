@@ -310,15 +310,26 @@ def _socket(settings: config.Settings) -> Callable[[bytes], None] | None:
     limits = Limits(delay=0.2, max_items=65_536, max_bytes=settings.queue_bytes, attempt=settings.timeout)
     state.socket = lane = Lane[bytes]("ledger lines", TcpTarget(*settings.ledger_tcp), limits)
     if state.coordinator is not None:
-        state.coordinator.register(lane)
+        # Ended by `_last` alone: the lines about the process's end are to leave, too.
+        state.coordinator.register_call("ledger socket", lane.flush, flush=lane.flush)
     return lambda line: lane.put(line, len(line))
+
+
+def _last(left: float) -> None:
+    """The very end: what is said about it is written, and sent where there is a socket."""
+    lane = state.socket
+    if lane is not None:
+        lane.flush(left / 2)
+    summary.tell(state.writer, state.settings)
+    if lane is not None:
+        lane.shutdown(left / 2)
 
 
 def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
     if state.arranged is not coordinator:
         state.arranged = coordinator
         coordinator.register_call("runs", lambda left: close_open(), stage="first")  # noqa: ARG005 - its signature
-        coordinator.register_call("summary", lambda left: summary.tell(state.writer, state.settings), stage="last")  # noqa: ARG005
+        coordinator.register_call("summary", _last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
     if hasattr(os, "register_at_fork") and not _forks:
         _forks.append(True)

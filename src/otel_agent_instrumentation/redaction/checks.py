@@ -270,7 +270,7 @@ _PART_HEAD: Final = re.compile(
 )
 
 
-_FLAG: Final = re.compile(rb"(?:^|[\s\"'`(=\[])--?[a-z][a-z-]{0,40}(?:=| +|\\*[\"'], ?\\*[\"'])[\"']?\Z")
+_FLAG: Final = re.compile(rb"(?:^|\\[nrt]|[\s\"'`(=\[])--?[a-z][a-z-]{0,40}(?:=| +|\\*[\"'], ?\\*[\"'])[\"']?\Z")
 
 
 def flag(data: bytes, start: int, end: int) -> Span | None:

@@ -11,7 +11,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Final
 
-from .rules import Hit
+from .rules import Hit, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +46,10 @@ def find(data: bytes, is_secret: Callable[[bytes], str | None], hits: list[Hit])
     """Add the runs of ``data`` to ``hits`` whose content ``is_secret``, which names the rule."""
     for match in _RUN.finditer(data):
         start, end = match.span()
+        start += escaped(data, start)
         if end - start < SHORTEST:
             continue
-        run = match.group()
+        run = data[start:end]
         if b"\n" in run or b"\\" in run:
             rule = _look(_LINE_BREAK.sub(b"", run), is_secret)
             if rule is not None:

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from . import keys, values
-from .rules import KEY, Hit
+from .rules import KEY, Hit, escaped
 from .values import Expect
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Fields:
             if low[start - 1 : start + 3] == b" key":  # "the API key is ..."
                 spoken = low[max(done, start - _LONGEST_KEY) : start - 1]
                 start -= 1 + len(spoken) - len(spoken.rstrip(_NAME_CHARACTERS))
-            hit = _value(text, start, match, judge)
+            hit = _value(text, min(start + escaped(low, start), match.start()), match, judge)
             if hit is not None and hit.end > hit.start:
                 hits.append(hit)
                 done = hit.end

@@ -29,6 +29,8 @@ class Decision(NamedTuple):
 PLAIN: Final = Decision(secret=False)
 SECRET: Final = Decision(secret=True)
 TOKEN: Final = Decision(secret=True, keep_numbers=True)
+ID: Final = Decision(secret=False, keep_numbers=True)
+"""An id of OTel's: what has the form of one is passed on unseen."""
 
 _LONGEST_KEY = 256
 
@@ -67,14 +69,15 @@ _NOT_A_CREDENTIAL = re.compile(
 
 _EXEMPT_PREFIXES = ("gen_ai.usage.", "gen_ai.token.", "agent.tokens.")
 _EXEMPT_SUFFIXES = ("max_tokens", "_tokens_count", "token_count")
+_IDS = frozenset({"trace_id", "span_id", "parent_id", "parent_span_id"})
 _EXEMPT = frozenset(
     {
         "session.id",
         "gen_ai.conversation.id",
         "gen_ai.response.id",
         "service.instance.id",
-        # OTel's ids and the envelope's own keys, as they stand in a ledger line.
-        *("trace_id", "span_id", "parent_id", "parent_span_id", "trace_state", "trace_flags"),
+        # The envelope's own keys, as they stand in a ledger line.
+        *("trace_state", "trace_flags"),
         *("schema_version", "timestamp", "source", "run_id", "cycle", "event", "seq", "pid", "time_unix_nano", "unix"),
         *("task_id", "persona_id", "session_id", "redacted_fields"),
     }
@@ -93,6 +96,8 @@ TAIL: Final = r"(?:_?(?:id|s|hash|salt|confirm|confirmation|value|raw|plaintext|
 
 def judge(key: str) -> Decision:
     """Return the decision for ``key``, by its name alone."""
+    if key in _IDS:
+        return ID
     if key in _EXEMPT or key.startswith(_EXEMPT_PREFIXES) or key.endswith(_EXEMPT_SUFFIXES):
         return PLAIN
     bare = key[-_LONGEST_KEY:].rstrip(_TRAILING)

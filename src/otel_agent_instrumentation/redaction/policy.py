@@ -51,7 +51,11 @@ _SCALARS: Final = frozenset(
     }
 )
 _NUMBERS: Final = (int, float, decimal.Decimal)
+_ID = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{16})?\Z")
 _MASKED = re.compile(r"REDACTED(?::error|:depth|:[a-z0-9_.-]{1,40}:[0-9a-f]{12})?\Z")
+
+# No form of a secret fits: its name needs no look at what it holds, and no fault can take it.
+_PLAIN_NAME = re.compile(r"[A-Za-z_]{1,24}(?:\.[A-Za-z_]{1,24}){0,8}\Z")
 
 _TEXT = Contained("redaction.text")
 _WALK = Contained("redaction.value")
@@ -219,9 +223,10 @@ class Policy:
         if decision is None:
             self._shared.ready()
             decision = self._shared.judge(key)
-            name = self.text(key)
-            if name is not key:
-                decision = decision._replace(name=name)
+            if not _PLAIN_NAME.match(key):
+                name = self.text(key)
+                if name is not key:
+                    decision = decision._replace(name=name)
             _keep(self._decisions, key, decision)
         return decision
 
@@ -272,7 +277,7 @@ class Policy:
                     continue
                 redacted = self._walk(value, depth + 1)
             else:
-                redacted = self._mask(value, decision) if decision.secret else self._walk(value, depth + 1)
+                redacted = self._special(value, decision, depth)
             if redacted is value and decision.name is None:
                 continue
             if changed is None:
@@ -284,6 +289,13 @@ class Policy:
                 key = decision.name  # noqa: PLW2901 - the entry moves to its redacted name
             changed[key] = redacted
         return mapping if changed is None else changed
+
+    def _special(self, value: Any, decision: Decision, depth: int) -> Any:
+        if decision.secret:
+            return self._mask(value, decision)
+        if decision is keys.ID and isinstance(value, str) and _ID.match(value):
+            return value
+        return self._walk(value, depth + 1)
 
     def _walk(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one a type
         kind = type(value)  # pyright: ignore[reportUnknownVariableType]

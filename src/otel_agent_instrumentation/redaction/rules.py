@@ -106,8 +106,11 @@ class Rule:
     def find(self, data: bytes, hits: list[Hit]) -> None:
         """Add what of ``data`` this rule takes to ``hits``."""
         if not self.starts:
-            for match in self.pattern.finditer(data):
-                self._take(match, data, hits)
+            match = self.pattern.search(data)
+            while match is not None:
+                forbidden = self._forbidden(data, match.start())
+                end = match.start() + 1 if forbidden else self._take(match, data, hits)
+                match = self.pattern.search(data, max(end, match.start() + 1))
             return
         for literal in self.starts:
             at = data.find(literal)
@@ -133,7 +136,8 @@ class Rule:
                 return at + 1
         if row.behind:
             window = data[max(0, at - _LONGEST_BEHIND) : at]
-            return self._take(match, data, hits, at - len(window) + len(window.rstrip(self._behind)))
+            behind = at - len(window) + len(window.rstrip(self._behind))
+            return self._take(match, data, hits, min(at, behind + escaped(data, behind)))
         return self._take(match, data, hits)
 
     def _forbidden(self, data: bytes, start: int) -> bool:
@@ -159,6 +163,18 @@ class Rule:
         return max(end, match.end())
 
 
+_ESCAPED = re.compile(rb"[nrtbf]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}")
+
+
+def escaped(data: bytes, at: int) -> int:
+    """Return how many characters from ``at`` on belong to an escape that the backslash before them begins."""
+    if not at or data[at - 1] != _BACKSLASH:
+        return 0
+    match = _ESCAPED.match(data, at)
+    return match.end() - at if match is not None else 0
+
+
+_BACKSLASH: Final = 0x5C
 _ESCAPE = re.compile(rb"(?:\\[nrtbf]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m)\Z")
 _TOKEN_REST = re.compile(rb"[A-Za-z0-9+/=_.~-]*")
 
