@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -23,6 +24,8 @@ _ROOT_PID = "OTEL_AGENT_ROOT_PID"
 _LONGEST = 1e9
 _MOST = 10**12
 CONTENT_MODES = ("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT")
+Mode = Literal["literal", "hash", "drop"]
+"""What stands for a secret: ``REDACTED``, ``REDACTED:<rule>:<keyed hash>``, nothing."""
 
 
 def _boolean(text: str) -> bool:
@@ -53,6 +56,14 @@ def _count(text: str) -> int:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in (part.strip() for part in text.split(",")) if word)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.strip().rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        msg = "expected host:port"
+        raise ValueError(msg)
+    return host.strip("[]"), int(port)
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -99,11 +110,43 @@ OPTIONS: tuple[Option, ...] = (
     Option("ledger", ("OTEL_AGENT_LEDGER",), _boolean, "The ledger file, whatever exporters are chosen."),
     Option("ledger_dir", ("OTEL_AGENT_LEDGER_DIR",), str, "Folder of the ledger files."),
     Option("ledger_path", ("OTEL_AGENT_LEDGER_PATH", "AGI_LEDGER_PATH"), str, "One shared ledger file instead."),
+    Option(
+        "ledger_tcp",
+        ("OTEL_AGENT_LEDGER_TCP",),
+        _address,
+        "`host:port` of a receiver of the ledger's lines, beside or instead of the file.",
+    ),
     Option("exit_timeout", ("OTEL_AGENT_EXIT_TIMEOUT",), _positive, "Seconds that a flush may add to the exit."),
     Option("queue_bytes", ("OTEL_AGENT_QUEUE_BYTES",), _count, "Most bytes that wait for one exporter."),
     Option("sigterm", ("OTEL_AGENT_SIGTERM",), _boolean, "Flush on SIGTERM where the agent has no handler."),
     Option("summary", ("OTEL_AGENT_SUMMARY",), _boolean, "The line on stderr at exit."),
     Option("guard_all", ("OTEL_AGENT_GUARD_ALL",), _boolean, "Redact in providers that other SDKs create, too."),
+    Option(
+        "redaction_off",
+        ("OTEL_AGENT_REDACTION_OFF",),
+        _words,
+        "Redaction rules, or kinds of them, to switch off: `pii`, `email`, `phone`, ... (`otel-agent redact --rules`).",
+    ),
+    Option("redaction_on", ("OTEL_AGENT_REDACTION_ON",), _words, "Rules to switch on that are off: `ipv4`, `mac`."),
+    Option(
+        "redaction_mode",
+        ("OTEL_AGENT_REDACTION_MODE",),
+        _one_of("literal", "hash", "drop"),
+        "What stands for a secret: `REDACTED`, a keyed hash by which equal ones are joinable, or nothing.",
+    ),
+    Option("redaction_key", ("OTEL_AGENT_REDACTION_KEY",), str, "Key of those hashes, where it is not kept in a file."),
+    Option(
+        "redaction_key_file",
+        ("OTEL_AGENT_REDACTION_KEY_FILE",),
+        str,
+        "File of that key, made at the first need with mode 0600.",
+    ),
+    Option(
+        "redaction_engine",
+        ("OTEL_AGENT_REDACTION_ENGINE",),
+        _one_of("auto", "re"),
+        "`re`: do without google-re2 although it is installed.",
+    ),
     Option("service_name", ("OTEL_SERVICE_NAME",), str, "OTel's own; the agent's name where none is given."),
     Option("traces_exporter", ("OTEL_TRACES_EXPORTER",), _words, "OTel's own."),
     Option("logs_exporter", ("OTEL_LOGS_EXPORTER",), _words, "OTel's own."),
@@ -131,8 +174,35 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 # Those of the monitors' document (V6) have readers of their own.
-_SECTIONS = frozenset({"agent", "monitoring", "telemetry", "meta_layer"})
+_SECTIONS = frozenset({"agent", "redaction", "monitoring", "telemetry", "meta_layer"})
 _BY_NAME = {option.name: option for option in OPTIONS}
+
+
+@dataclass(frozen=True, eq=False)
+class UserRule:
+    """A redaction rule of the user's: a regular expression, whose first group, if any, is what goes."""
+
+    id: str
+    pattern: str
+    starts: tuple[str, ...] = ()
+    """Literals that every match begins with, by which it is found quickly."""
+
+
+@dataclass(frozen=True, eq=False)
+class Redaction:
+    """The section ``[redaction]`` of the file: what no variable can say."""
+
+    rules: tuple[UserRule, ...] = ()
+    allow: tuple[str, ...] = ()
+    """Regular expressions: what one of them matches as a whole is no secret."""
+    keys: tuple[str, ...] = ()
+    """More names of fields whose values go; ``plain_keys``: names that look like a secret's and are none."""
+    plain_keys: tuple[str, ...] = ()
+    modes: dict[str, Mode] = field(default_factory=dict[str, Mode])
+    """Mode by rule or kind."""
+
+
+_REDACTION = Redaction()
 
 
 class Settings(NamedTuple):
@@ -149,11 +219,19 @@ class Settings(NamedTuple):
     ledger: bool | None = None
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None
+    ledger_tcp: tuple[str, int] | None = None
     exit_timeout: float = 2.0
     queue_bytes: int = 64 * 1024 * 1024
     sigterm: bool = True
     summary: bool = True
     guard_all: bool = True
+    redaction_off: tuple[str, ...] = ()
+    redaction_on: tuple[str, ...] = ()
+    redaction_mode: Mode = "literal"
+    redaction_key: str | None = None
+    redaction_key_file: str = "~/.local/state/otel-agent/redaction.key"
+    redaction_engine: Literal["auto", "re"] = "auto"
+    redaction: Redaction = _REDACTION
     service_name: str | None = None
     traces_exporter: tuple[str, ...] | None = None
     logs_exporter: tuple[str, ...] | None = None
@@ -239,6 +317,8 @@ def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any
         if key not in _SECTIONS
     ]
     values: dict[str, Any] = {}
+    if "redaction" in document:
+        _put_redaction(values, document["redaction"], path, warnings)
     section = document.get("agent", {})
     if not isinstance(section, dict):
         warnings.append(f"{path}: `agent` must be a table; it is ignored")
@@ -250,6 +330,22 @@ def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any
             continue
         _put(values, option, _text(option, value), f"{path}: key `agent.{key}`", warnings)
     return values
+
+
+def _put_redaction(values: dict[str, Any], section: object, path: Path, warnings: list[str]) -> None:
+    import msgspec
+
+    if isinstance(section, dict):
+        known = set(Redaction.__annotations__)
+        warnings += [
+            f"{path}: unknown key `redaction.{key}`; it is ignored"
+            for key in cast("dict[str, Any]", section)
+            if key not in known
+        ]
+    try:
+        values["redaction"] = msgspec.convert(section, Redaction)
+    except msgspec.ValidationError as error:
+        warnings.append(f"{path}: section `redaction` is ignored: {error}")
 
 
 def _text(option: Option, value: object) -> str | None:

@@ -94,6 +94,10 @@ TOOL_CALL_COUNT = "agent.tool_calls.count"
 TOOL_CALL_NAMES = "agent.tool_calls.names"
 TOOL_CALL_IDS = "agent.tool_calls.ids"
 REDACTION_FAULT = "agent.redaction.fault"
+REDACTED_FIELDS = "agent.redaction.fields"
+"""JSON paths of what redaction replaced in this span or log record."""
+REDACTION_RULE = "agent.redaction.rule"
+REDACTION_PLACE = "agent.redaction.place"
 EXPORTER = "agent.exporter"
 REASON = "agent.reason"
 SIGNAL = "agent.signal"
@@ -113,6 +117,7 @@ EVENT_PIPELINE = "agent.pipeline_closed"
 INVOKE_AGENT_DURATION = "gen_ai.invoke_agent.duration"
 EXECUTE_TOOL_DURATION = "gen_ai.execute_tool.duration"
 TELEMETRY_DROPPED = "agent.telemetry.dropped"
+REDACTIONS = "agent.redactions"
 
 Requirement = Literal["required", "conditional", "recommended", "opt-in"]
 Cardinality = Literal["low", "bounded", "high"]
@@ -154,6 +159,8 @@ ATTRIBUTES: dict[str, Attribute] = {
     TOKEN_MODALITY: Attribute("required", cardinality="low"),
     RUN_OUTCOME: Attribute("required", cardinality="low"),
     EXPORTER: _LOW,
+    REDACTION_RULE: Attribute(cardinality="bounded"),
+    REDACTION_PLACE: _LOW,
     REASON: _LOW,
     SIGNAL: _LOW,
     **dict.fromkeys(
@@ -204,6 +211,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             TOOL_CALL_NAMES,
             TOOL_CALL_IDS,
             REDACTION_FAULT,
+            REDACTED_FIELDS,
         ),
         _HIGH,
     ),

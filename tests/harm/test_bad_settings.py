@@ -24,12 +24,16 @@ BAD: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("metric_interval_ms", "timeout", "traces_timeout", "logs_timeout", "metrics_timeout"), NUMBER),
     "semconv": WORD,
     "content": WORD,
+    "ledger_tcp": ("localhost", "localhost:", ":4000", "host:name", "host:0", "host:70000", "☃"),
+    "redaction_mode": WORD,
+    "redaction_engine": WORD,
 }
 # Any text is a name or a list of names: what cannot be had is told where it is looked for, see below.
 FREE = {
     *("disabled", "agent_name", "ledger_dir", "ledger_path", "service_name", "id_generator"),
     *(f"{signal}_{what}" for signal in ("traces", "logs", "metrics") for what in ("exporter", "endpoint", "protocol")),
     *("endpoint", "protocol"),
+    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file"),
 }
 DEFAULTS = config.defaults()
 TRIED = [option for option in config.OPTIONS if option.name in BAD]
@@ -70,6 +74,11 @@ FILES = {
     "broken": ("[agent\nname =", "cannot be used"),
     "binary": ("\x00\xff", "cannot be used"),
     "deep": ("[agent]\nx = " + "[" * 5000, "cannot be used"),
+    "no redaction": ("redaction = 5\n", "section `redaction` is ignored"),
+    "redaction key": ("[redaction]\nrule = 5\n", "`redaction.rule`"),
+    "redaction value": ("[redaction]\nallow = 5\n", "section `redaction` is ignored"),
+    "redaction mode": ("[redaction.modes]\nemail = 'gone'\n", "section `redaction` is ignored"),
+    "redaction rule": ("[[redaction.rules]]\npattern = 'x'\n", "section `redaction` is ignored"),
     "no table": ('agent = "x"\n', "must be a table"),
     "unknown key": ("[agent]\ncontnet = true\n", "`agent.contnet`"),
     "unknown section": ("[agnet]\nsummary = false\n", "`agnet`"),

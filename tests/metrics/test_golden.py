@@ -22,6 +22,7 @@ from otel_agent_instrumentation.core.engine import sync_wrapper
 from otel_agent_instrumentation.core.spec import Api, Request, Response
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 from otel_agent_instrumentation.metrics.views import views
+from otel_agent_instrumentation.redaction.policy import default_policy
 from otel_agent_instrumentation.testing.capture import capture
 from otel_agent_instrumentation.testing.provider import openai_error
 
@@ -61,6 +62,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             scene.anthropic.messages.create(**ASK_CLAUDE)
             scene.openai.embeddings.create(model="e", input="x")
         scene.provider.enqueue(openai_error(400))
+        default_policy().at("golden").text("user@" + "golden.example.org")
         with contextlib.suppress(openai.BadRequestError), run("coder"):
             sync_wrapper("test", _tool, lambda engine, call, result: engine.end(call))(lambda: None, None, (), {})
             scene.openai.chat.completions.create(**ASK)

@@ -269,7 +269,7 @@ def test_self_check_sees_what_is_wrong():
 
 @pytest.mark.logs
 def test_self_check_sees_a_policy_that_passes_secrets():
-    provider = tracer_provider(active_span_processor=guard.SpanGuard(Policy(scan=lambda text: text)))
+    provider = tracer_provider(active_span_processor=guard.SpanGuard(Policy(find=lambda text, judge: [])))
     assert not guard.self_check(provider)
 
 

@@ -23,9 +23,10 @@ from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
 from ..redaction import selfcheck
 from ..redaction.logs import ScrubFilter
+from ..redaction.policy import default_policy
 from . import summary
 from .choices import choose
-from .losses import count_losses, dropped
+from .losses import count_losses, count_redactions, dropped
 from .providers import Providers, build, metrics_in_child, resource_of
 from .stamp import LogStamp, SpanStamp, StampingGuard
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from ..core.patching import Integration
     from ..ledger.writer import Writer
+    from ..pipeline.batch import Lane
     from ..signals.run import RunTracker
 
 _log = logging.getLogger(semconv.SCOPE)
@@ -56,6 +58,8 @@ class State:
     providers: Providers | None = None
     """The providers that this package built; they outlive `uninstrument()`: OTel's globals are set once."""
     writer: Writer | None = None
+    socket: Lane[bytes] | None = None
+    """Delivers the ledger's lines to a socket."""
     tracker: RunTracker | None = None
     guarded: list[Any] = field(default_factory=list[Any])
     """Providers of the application that the guard was put around."""
@@ -77,6 +81,7 @@ state = State()
 def _settings(**overrides: Any) -> config.Settings:
     loaded = config.load(overrides=overrides)
     settings_in_force.use(loaded)
+    default_policy().use(loaded)
     state.settings = loaded
     for warning in loaded.warnings:
         warn_once(f"config:{warning}", "otel-agent: %s", warning)
@@ -219,7 +224,8 @@ def _prepare(settings: config.Settings, tracer_provider: Any, meter_provider: An
     """What need not wait for a call; the rest is left to `ready`."""
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     count_losses(meter, _drain, dropped)
-    if choose(settings, "traces").ledger or choose(settings, "logs").ledger:
+    count_redactions(meter)
+    if choose(settings, "traces").ledger or choose(settings, "logs").ledger or settings.ledger_tcp:
         use_writer(_writer)
     _log.addFilter(_SCRUB)
 
@@ -287,15 +293,31 @@ def _writer() -> Writer:
 
             resource = state.providers.resource if state.providers is not None else resource_of(state.settings)
             told = resource_attributes(resource)
-            state.writer = Writer(state.settings.ledger_dir, state.settings.ledger_path, told, state.settings.agent())
+            made = Writer(state.settings.ledger_dir, state.settings.ledger_path, told, state.settings.agent())
+            if state.settings.ledger_tcp is not None:
+                from .socket import open_lane
+
+                lane = state.socket = open_lane(state.settings.ledger_tcp, state.settings, state.coordinator)
+                made.socket = lambda line: lane.put(line, len(line))
+            state.writer = made
         return state.writer
+
+
+def _last(left: float) -> None:
+    """The very end: what is said about it is written, and sent where there is a socket."""
+    lane = state.socket
+    if lane is not None:
+        lane.flush(left / 2)
+    summary.tell(state.writer, state.settings)
+    if lane is not None:
+        lane.shutdown(left / 2)
 
 
 def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
     if state.arranged is not coordinator:
         state.arranged = coordinator
         coordinator.register_call("runs", lambda left: close_open(), stage="first")  # noqa: ARG005 - its signature
-        coordinator.register_call("summary", lambda left: summary.tell(state.writer, state.settings), stage="last")  # noqa: ARG005
+        coordinator.register_call("summary", _last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
     if hasattr(os, "register_at_fork") and not _forks:
         _forks.append(True)
@@ -363,6 +385,9 @@ def uninstrument() -> None:
     if state.writer is not None:
         state.writer.close()
         state.writer = None
+    if state.socket is not None:
+        state.socket.shutdown(state.settings.exit_timeout)
+        state.socket = None
     guard.stop_guarding_new_providers()
     for provider in state.guarded:
         guard.uninstall(provider)

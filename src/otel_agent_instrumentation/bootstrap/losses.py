@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metric `agent.telemetry.dropped`: the pipeline's books, whether or not a call of ours was ever made."""
+"""The metrics `agent.telemetry.dropped` and `agent.redactions`: books that are kept whether or not a call is made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from opentelemetry.metrics import Observation
 from .. import semconv
 from ..metrics.catalogue import CATALOGUE
 from ..pipeline.accounts import snapshots
+from ..redaction.policy import default_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +26,19 @@ def count_losses(meter: Meter, before: Callable[[], object], losses: Callable[[]
         return losses()
 
     row = CATALOGUE[semconv.TELEMETRY_DROPPED]
+    meter.create_observable_counter(row.name, [observe], unit=row.unit, description=row.description)
+
+
+def count_redactions(meter: Meter) -> None:
+    """Make the counter of what was replaced, by rule and place."""
+
+    def observe(options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG001 - OTel's signature
+        return [
+            Observation(count, {semconv.REDACTION_RULE: rule, semconv.REDACTION_PLACE: place})
+            for (rule, place), count in default_policy().counts().items()
+        ]
+
+    row = CATALOGUE[semconv.REDACTIONS]
     meter.create_observable_counter(row.name, [observe], unit=row.unit, description=row.description)
 
 

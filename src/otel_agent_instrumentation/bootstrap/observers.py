@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *, own: bool) -> RunTracker:
     """Switch the engine on, telling all to the three. ``own``: they are of providers that this package built."""
     flavours = semconv.flavours(settings.semconv)
-    redact = default_policy().attributes
+    redact = default_policy().at("content").attributes
     measured = Metrics(meter, flavours)
     tracker = engine.runs = RunTracker(tracer, measured.run_ended)
     # Spans last: the span's end is what others wait for.
@@ -57,16 +57,19 @@ def follow_threads() -> None:
 def record(settings: Settings, writer: Callable[[], Writer]) -> None:
     """Have the ledger take what the settings give it."""
     spans, events = choose(settings, "traces").ledger, choose(settings, "logs").ledger
-    if not (spans or events):
+    if not (spans or events or settings.ledger_tcp):
         return
+    policy = default_policy().at("ledger")
 
     def take(record: records.Record) -> None:
-        if not (spans if isinstance(record, records.SpanRecord) else events):
-            return  # an explicit exporter took the ledger's place for this signal
+        # An explicit exporter takes the file's place for its signal, never the socket's.
+        file = spans if isinstance(record, records.SpanRecord) else events
+        if not file and settings.ledger_tcp is None:
+            return
         to = writer()
         from ..ledger.sink import take as write
 
-        write(to, default_policy(), record)
+        write(to, policy, record, file=file)
 
     records.add_sink("ledger", take)
 

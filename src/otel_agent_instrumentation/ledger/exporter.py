@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .writer import Event, Writer
 
+LEDGER = "ledger"
 _writer: Callable[[], Writer | None] = lambda: None  # noqa: E731 - replaced by the composition root
 
 
@@ -98,7 +99,7 @@ def _span_event(span: ReadableSpan) -> Event:
     return Event(
         semconv.EVENT_SPAN_ENDED,
         span.end_time or time.time_ns(),
-        redacted(default_policy(), payload),
+        redacted(default_policy().at(LEDGER), payload),
         _run_of(attributes),
         _cycle_of(attributes),
         context.trace_id,
@@ -137,7 +138,7 @@ def _log_event(item: ReadableLogRecord) -> Event:
     return Event(
         record.event_name or "log.record",
         record.timestamp or record.observed_timestamp or time.time_ns(),
-        redacted(default_policy(), payload),
+        redacted(default_policy().at(LEDGER), payload),
         _run_of(attributes),
         _cycle_of(attributes),
         record.trace_id or 0,
@@ -163,7 +164,7 @@ class EnvelopeMetricExporter(MetricExporter):
                     for metric in scope.metrics
                 ]
             }
-            writer.write(Event(semconv.EVENT_METRICS, time.time_ns(), redacted(default_policy(), payload)))
+            writer.write(Event(semconv.EVENT_METRICS, time.time_ns(), redacted(default_policy().at(LEDGER), payload)))
         return MetricExportResult.SUCCESS
 
     def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 _SCOPE = {"name": semconv.SCOPE, "version": semconv.VERSION, "schema_url": semconv.SCHEMA_URL}
 
 
-def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord) -> None:
-    """Write one record."""
+def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord, *, file: bool = True) -> None:
+    """Write one record; without ``file`` to the socket alone."""
     tags: dict[str, Any] = {}
     if isinstance(record, SpanRecord):
         payload, time_ns, name = _span(record), record.end_ns, semconv.EVENT_SPAN_ENDED
     else:
         payload, time_ns, name, tags = dict(record.payload), record.time_ns, record.name, dict(record.tags or {})
     payload = redacted(policy, payload)
-    writer.write(Event(name, time_ns, payload, record.run, record.cycle, record.trace_id, record.span_id, tags))
+    ids = (record.trace_id, record.span_id)
+    writer.write(Event(name, time_ns, payload, record.run, record.cycle, *ids, tags, file))
 
 
 def _span(record: SpanRecord) -> dict[str, Any]:
@@ -44,9 +45,16 @@ def _span(record: SpanRecord) -> dict[str, Any]:
 
 
 def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:
-    """``payload`` as it may be written, with `redacted_fields`."""
+    """``payload`` as it may be written, with `redacted_fields`: also what was replaced before it came here."""
     told, paths = policy.payload(payload, "payload")
-    return {**told, "redacted_fields": paths}
+    # An event of ours: its payload is what the attributes of its log record are.
+    paths += [f"payload{path.removeprefix('attributes')}" for path in _listed(payload)]
+    paths += [f"payload.{path}" for path in _listed(payload.get("attributes"))]
+    return {**told, "redacted_fields": sorted(set(paths))}
+
+
+def _listed(attributes: Any) -> list[str]:
+    return list(attributes.get(semconv.REDACTED_FIELDS, ())) if isinstance(attributes, dict) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
 
 
 def span_payload(  # noqa: PLR0913 - the parts of a span

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .. import semconv
 from ..core import runs
 from ..core.contain import Contained, record_fault, warn_once
 from ..envelope import line as envelope
+from ..redaction.paths import marked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.runs import Run
 
 _MOST_OPEN = 64
@@ -38,6 +42,8 @@ class Event:
     trace_id: int = 0
     span_id: int = 0
     tags: dict[str, Any] = field(default_factory=dict[str, Any])
+    file: bool = True
+    """Whether it goes to the file; the socket, if there is one, takes every line."""
 
 
 class Writer:
@@ -51,6 +57,8 @@ class Writer:
         self._start_ns = time.time_ns()
         # Events outside any run belong to a run id of the process itself.
         self._own = runs.Run(runs.new_id(self._start_ns), agent)
+        self.socket: Callable[[bytes], object] | None = None
+        """Takes each line as it is written; never waits."""
         self.written: dict[str, int] = {}
         self.dropped = 0
         self.last: Run | None = None
@@ -62,6 +70,7 @@ class Writer:
         self._files: OrderedDict[Path, int] = OrderedDict()
         self._begun: set[Path] = set()
         self._seq = 0
+        self._told = False
 
     def reset_in_child(self) -> None:
         """After a fork: the parent's files, lines and counts stay the parent's."""
@@ -84,10 +93,14 @@ class Writer:
         run = event.run or self._own
         path = self._path(run)
         with self._lock:
+            if not event.file:
+                self._send(event, run)
+                return
             try:
                 file = self._open(path, run, event.time_ns)
                 self._append(file, self._line(event, run))
             except OSError as error:
+                self._send(event, run)
                 self.dropped += 1
                 self._files.pop(path, None)
                 record_fault("ledger.file", error, told=True)
@@ -101,6 +114,24 @@ class Writer:
                 return
             self.last = run
             self.written[str(path)] = self.written.get(str(path), 0) + 1
+
+    def _send(self, event: Event, run: Run) -> None:
+        """Hand a line to the socket alone."""
+        if self.socket is not None:
+            if not self._told:
+                self._told = True
+                self._hand_over(self._line(self._origin(event.time_ns), run))
+            self._hand_over(self._line(event, run))
+
+    def _hand_over(self, data: bytes) -> None:
+        self._seq += 1
+        if self.socket is not None:
+            self.socket(data)
+
+    def _origin(self, time_ns: int) -> Event:
+        """The resource, which stands before all else; redacted when it was made."""
+        fields = marked(self._resource, "payload.attributes")
+        return Event(semconv.EVENT_RESOURCE, time_ns, {"attributes": self._resource, "redacted_fields": fields})
 
     def _line(self, event: Event, run: Run) -> bytes:
         line = envelope.Line(
@@ -146,8 +177,8 @@ class Writer:
         if path not in self._begun:
             self._begun.add(path)
             self._heal(file, path)
-            resource = Event("resource", time_ns, {"attributes": self._resource, "redacted_fields": []})
-            self._append(file, self._line(resource, run))
+            self._told = True
+            self._append(file, self._line(self._origin(time_ns), run))
         return file
 
     @staticmethod
@@ -164,7 +195,7 @@ class Writer:
         done = os.write(file, data)
         while done < len(data):  # a short write: a full disk, a signal
             done += os.write(file, data[done:])
-        self._seq += 1
+        self._hand_over(data)
 
     def close(self) -> None:
         """Close the files. The next event opens them again."""

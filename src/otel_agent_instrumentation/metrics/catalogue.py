@@ -91,5 +91,13 @@ CATALOGUE: dict[str, Metric] = {
             (semconv.SIGNAL, semconv.EXPORTER, semconv.REASON),
             source="otel-agent-instrumentation",
         ),
+        Metric(
+            semconv.REDACTIONS,
+            "counter",
+            "{value}",
+            "Values that redaction replaced, by rule (`key`: by the name of a field; `error`: a fault) and place.",
+            (semconv.REDACTION_RULE, semconv.REDACTION_PLACE),
+            source="otel-agent-instrumentation",
+        ),
     )
 }

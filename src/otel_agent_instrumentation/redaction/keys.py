@@ -9,7 +9,10 @@ anchored at the end: ``aws.secretAccessKey`` is a secret, ``gen_ai.usage.input_t
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class Decision(NamedTuple):
@@ -26,6 +29,8 @@ class Decision(NamedTuple):
 PLAIN: Final = Decision(secret=False)
 SECRET: Final = Decision(secret=True)
 TOKEN: Final = Decision(secret=True, keep_numbers=True)
+ID: Final = Decision(secret=False, keep_numbers=True)
+"""An id of OTel's: what has the form of one is passed on unseen."""
 
 _LONGEST_KEY = 256
 
@@ -35,19 +40,25 @@ _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _TRAILING = "0123456789._-[]"
 _PARTS = ("value", "raw", "plaintext", "header")
 
+_KINDS = (
+    "api|access|secret|private|signing|encryption|encrypt|master|account|shared|subscription|session|auth|service|ssh"
+    "|app|application|client|consumer|storage|hmac|aes|license|admin|deploy|webhook"
+)
+_PASSWORD = "pass(?:word|wd|phrase|code)"  # noqa: S105 - a pattern
 _SECRET = re.compile(
     r"(?:^|_)(?:"
-    r"pass(?:word|wd|phrase|code)s?|pass(?:word|wd|phrase)_(?:hash|salt|confirm|confirmation)|pwd"
+    rf"{_PASSWORD}s?|{_PASSWORD}_(?:hash|salt|confirm|confirmation)|pwd"
     r"|secrets?|credentials?|bearer|jwt|authorization|set_cookie2?|cookies?"
     r"|(?:auth|access|refresh|bearer|session)_tokens"
-    r"|(?:api|access|secret|private|signing|encryption|master|account|shared|subscription|session|auth|service|ssh)_keys?"
-    r"|apikeys?|connection_string|sas_url"
+    rf"|(?:{_KINDS})_keys?|private_key_id"
+    r"|apikeys?|connection_string|sas_url|(?:basic|http|proxy)_auth|otp|mfa_code"
+    r"|ssn|social_security_number|card_number|cvv2?|cvc2?|iban|passport_number"
     r")$"
 )
 # Names that were run together, which camelCase splitting cannot see: `pgpassword`, `authtoken`.
 _RUN_TOGETHER = re.compile(
-    r"(?:password|passwd|passphrase|apikey|accesskey|secretkey|privatekey|clientsecret"
-    r"|authtoken|accesstoken|refreshtoken|sessiontoken|bearertoken|connectionstring)s?$"
+    r"(?:password|passwd|passphrase|apikey|accesskey|secretkey|privatekey|accountkey|clientsecret"
+    r"|authtoken|accesstoken|refreshtoken|sessiontoken|bearertoken|connectionstring|cardnumber)s?$"
 )
 _TOKEN = re.compile(r"(?:^|_)token$")
 # A tokenizer's tokens and rates per token.
@@ -58,22 +69,35 @@ _NOT_A_CREDENTIAL = re.compile(
 
 _EXEMPT_PREFIXES = ("gen_ai.usage.", "gen_ai.token.", "agent.tokens.")
 _EXEMPT_SUFFIXES = ("max_tokens", "_tokens_count", "token_count")
+_IDS = frozenset({"trace_id", "span_id", "parent_id", "parent_span_id"})
 _EXEMPT = frozenset(
     {
         "session.id",
         "gen_ai.conversation.id",
         "gen_ai.response.id",
         "service.instance.id",
-        # OTel's ids and the envelope's own keys, as they stand in a ledger line.
-        *("trace_id", "span_id", "parent_id", "parent_span_id", "trace_state", "trace_flags"),
+        # The envelope's own keys, as they stand in a ledger line.
+        *("trace_state", "trace_flags"),
         *("schema_version", "timestamp", "source", "run_id", "cycle", "event", "seq", "pid", "time_unix_nano", "unix"),
         *("task_id", "persona_id", "session_id", "redacted_fields"),
     }
 )
 
 
+# What a secret's name looks like within a text: wider than `judge`, which decides. Without look-arounds, for RE2 too.
+IN_TEXT: Final = (
+    r"pass(?:word|wd|phrase|code)|pwd|secret|credential|bearer|jwt|authorization|cookie"
+    rf"|(?:{_KINDS})[_. -]?key|connection[_. -]?string|sas[_. -]?url|(?:basic|http|proxy)[_.-]?auth|otp|mfa[_.-]?code"
+    r"|token|ssn|social[_. -]?security[_. -]?number|card[_. -]?number|cvv|cvc|iban|passport[_. -]?number"
+)
+TAIL: Final = r"(?:_?(?:id|s|hash|salt|confirm|confirmation|value|raw|plaintext|header))?[0-9._\[\]-]*"
+"""What may follow within the name."""
+
+
 def judge(key: str) -> Decision:
     """Return the decision for ``key``, by its name alone."""
+    if key in _IDS:
+        return ID
     if key in _EXEMPT or key.startswith(_EXEMPT_PREFIXES) or key.endswith(_EXEMPT_SUFFIXES):
         return PLAIN
     bare = key[-_LONGEST_KEY:].rstrip(_TRAILING)
@@ -88,3 +112,23 @@ def judge(key: str) -> Decision:
     if _TOKEN.search(name) and not _NOT_A_CREDENTIAL.search(name):
         return TOKEN
     return PLAIN
+
+
+def judge_with(secret: Sequence[str], plain: Sequence[str]) -> Callable[[str], Decision]:
+    """Return `judge` with the user's own names: ``secret`` and ``plain`` ones, whole or as the last segments."""
+    if not secret and not plain:
+        return judge
+    told, spared = ({_normal(name) for name in names} for names in (secret, plain))
+
+    def decide(key: str) -> Decision:
+        name = _normal(key[-_LONGEST_KEY:])
+        last = name.rpartition(".")[2]
+        if name in spared or last in spared:
+            return PLAIN
+        return SECRET if name in told or last in told else judge(key)
+
+    return decide
+
+
+def _normal(name: str) -> str:
+    return ".".join(_SEPARATORS.sub("_", _CAMEL.sub("_", part).lower()).strip("_") for part in name.split("."))

@@ -30,23 +30,22 @@ _FIELDS = ("_name", "_attributes", "_events", "_links", "_status", "_resource", 
 
 def redact_start(span: Span, policy: Policy, resource_of: Callable[[Resource], Resource]) -> None:
     """Redact what ``span`` starts with: name, attributes, links, resource."""
-    raw = parts.snapshot(span.attributes)
+    raw, raw_name, raw_links = parts.snapshot(span.attributes), span.name, span.links
     clean = policy.attributes(raw)
-    if clean is not raw:
+    name = policy.text(raw_name)
+    links = parts.redact_links(raw_links, policy) if raw_links else raw_links
+    if clean is not raw or name is not raw_name or links is not raw_links:
         for key in raw.keys() - clean.keys():
             del span._attributes[key]
-        span.set_attributes({key: value for key, value in clean.items() if raw.get(key) is not value})
-    name = policy.text(span.name)
-    if name is not span.name:
+        told = parts.listed(raw, clean, {"name": (raw_name, name), "links": (raw_links, links)})
+        span.set_attributes({key: value for key, value in told.items() if raw.get(key) is not value})
+    if name is not raw_name:
         span.update_name(name)
-    links = span.links
-    if links:
-        safe_links = parts.redact_links(links, policy)
-        if safe_links is not links:
-            fresh = cast("Any", span)._new_links(())
-            fresh.extend(safe_links)
-            fresh.dropped = span.dropped_links
-            span._links = fresh
+    if links is not raw_links:
+        fresh = cast("Any", span)._new_links(())
+        fresh.extend(links)
+        fresh.dropped = span.dropped_links
+        span._links = fresh
     resource = resource_of(span.resource)
     if resource is not span.resource:
         span._resource = resource

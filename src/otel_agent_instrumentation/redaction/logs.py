@@ -25,7 +25,7 @@ class ScrubFilter(logging.Filter):
 
     def __init__(self, policy: Policy | None = None) -> None:
         super().__init__()
-        self._policy = policy or default_policy()
+        self._policy = (policy or default_policy()).at("own_log")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact ``record``; on a fault of ours only its level and place are left. Always True."""

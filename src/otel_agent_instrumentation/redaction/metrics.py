@@ -45,7 +45,7 @@ class MetricsGuard:
 
     def __init__(self, collect: Callable[..., MetricsData | None], policy: Policy | None = None) -> None:
         self._collect = collect
-        self.policy = policy or default_policy()
+        self.policy = (policy or default_policy()).at("metric")
 
     def __call__(self, metric_reader: MetricReader, timeout_millis: float = 10_000) -> MetricsData | None:
         """Return what ``collect`` gives, redacted; None, which readers skip, on a fault of ours."""
@@ -67,7 +67,7 @@ class RedactingMetricExporter(MetricExporter):
             preferred_aggregation=getattr(exporter, "_preferred_aggregation", None),
         )
         self._exporter: Any = exporter  # its signatures are untyped in the SDK
-        self._policy = policy or default_policy()
+        self._policy = (policy or default_policy()).at("metric")
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Export ``metrics_data`` redacted; FAILURE, and nothing exported, on a fault of ours."""

@@ -16,6 +16,9 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, TraceState
 
+from ..semconv import REDACTED_FIELDS
+from . import paths
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -78,6 +81,7 @@ def bounded(items: Sequence[Any], dropped: int) -> Any:
 
 def redact_resource(resource: Resource, policy: Policy) -> Resource:
     """Return ``resource`` redacted; the same object if clean."""
+    policy = policy.at("resource")
     attributes = snapshot(resource.attributes)
     clean = policy.attributes(attributes)
     schema_url = policy.text(resource.schema_url)
@@ -120,6 +124,18 @@ def redact_context(context: SpanContext, policy: Policy) -> SpanContext:
         return context
     # A value that the format of a trace state does not allow is left out by its constructor.
     return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState(clean))
+
+
+def listed(raw: Mapping[str, Any], clean: Mapping[str, Any], pairs: dict[str, tuple[Any, Any]]) -> Mapping[str, Any]:
+    """Return the attributes ``clean`` with the paths of what was replaced in them and in ``pairs`` of other parts."""
+    found = paths.differences(raw, clean, "attributes")
+    for name, (old, new) in pairs.items():
+        if name in {"events", "links"}:
+            both: Any = zip(old, new, strict=True)
+            found += [f"{name}[{index}]" for index, (was, item) in enumerate(both) if item is not was]
+        else:
+            found += paths.differences(old, new, name)
+    return {**clean, REDACTED_FIELDS: paths.listing(clean.get(REDACTED_FIELDS), found)} if found else clean
 
 
 def optional_text(text: str | None, policy: Policy) -> str | None:

@@ -8,33 +8,41 @@ in a rule replaces the value by ``REDACTED:error``, is counted, and never raises
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import re
 import sys
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ..core import settings as in_force
 from ..core.contain import Contained
 from . import keys
-from .embedded import redact_fields
-from .formats import REDACTED
-from .formats import scan as builtin_scan
+from .paths import differences, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..config import Settings
     from .keys import Decision
+    from .marks import Marks
+    from .rules import Hit
+
+    Find = Callable[[str, Callable[[str], Decision]], list[Hit]]
 
 ERROR: Final = "REDACTED:error"
 """Stands for a value that a rule failed on."""
 
 _TOO_DEEP: Final = "REDACTED:depth"
+_DROPPED: Final = object()
 _MAX_DEPTH = 64
 _MAX_PASSES = 4
 _MAX_KEYS = 4096
 _CLEAN_BYTES = 1 << 20
 _CLEAN_LONGEST = 1 << 16
+_SHORTEST = 6
 
 _SCALARS: Final = frozenset(
     {
@@ -42,44 +50,104 @@ _SCALARS: Final = frozenset(
         *(dt.date, dt.datetime, dt.time, dt.timedelta, uuid.UUID),
     }
 )
-_MASKED = re.compile(r"REDACTED(?::error|:depth|:[a-z0-9_-]{1,40}:[0-9a-f]{12})?\Z")
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_ID = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{16})?\Z")
+_MASKED = re.compile(r"REDACTED(?::error|:depth|:[a-z0-9_.-]{1,40}:[0-9a-f]{12})?\Z")
+
+# No form of a secret fits: its name needs no look at what it holds, and no fault can take it.
+_PLAIN_NAME = re.compile(r"[A-Za-z_]{1,24}(?:\.[A-Za-z_]{1,24}){0,8}\Z")
 
 _TEXT = Contained("redaction.text")
 _WALK = Contained("redaction.value")
 _KEY = Contained("redaction.key")
 
 
+class _Shared:
+    """What the policies of one process's places have in common: rules, caches, counts."""
+
+    def __init__(self, find: Find | None, judge: Callable[[str], Decision] | None, settings: Settings | None) -> None:
+        self.own_find, self.own_judge, self.settings = find, judge, settings
+        self.find: Find | None = None
+        self.marks: Marks
+        self.judge: Callable[[str], Decision]
+        # Names of attributes and of fields inside text apart: hostile text may churn its own cache only.
+        self.decisions: dict[str, Decision] = {}
+        self.inner: dict[str, Decision] = {}
+        self.clean: set[str] = set()
+        self.clean_bytes = 0
+        self.counts: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.engine = ""
+
+    def ready(self) -> Find:
+        """Return the value rules, loaded at the first text: start-up does not pay for them."""
+        if self.find is None:
+            from .marks import Marks
+            from .matcher import Matcher
+            from .rules import KEY, build
+
+            settings = self.settings or in_force.current()
+            chosen = settings.redaction
+            rules = build(settings.redaction_off, settings.redaction_on, chosen.rules)
+            self.marks = Marks(settings, {rule.id: rule.row.kind for rule in rules})
+            self.judge = self.own_judge or keys.judge_with(chosen.keys, chosen.plain_keys)
+            find = self.own_find
+            if find is None:
+                matcher = Matcher(
+                    rules, chosen.keys, fast=settings.redaction_engine != "re", names=KEY not in settings.redaction_off
+                )
+                find, self.engine = matcher.find, matcher.engine
+            # Last: another thread that sees it finds the rest.
+            self.find = find
+        return self.find
+
+    def reset(self) -> None:
+        self.find = None
+        self.decisions.clear()
+        self.inner.clear()
+        self.clean.clear()
+
+
 class Policy:
     """Redacts values by the name of their key and by what they hold. Safe to share between threads."""
 
-    __slots__ = ("_clean", "_clean_bytes", "_counts", "_decisions", "_inner_decisions", "_judge", "_scan")
+    __slots__ = ("_clean", "_decisions", "_shared", "place")
 
     def __init__(
         self,
         *,
-        scan: Callable[[str], str] = builtin_scan,
-        judge: Callable[[str], Decision] = keys.judge,
+        find: Find | None = None,
+        judge: Callable[[str], Decision] | None = None,
+        settings: Settings | None = None,
     ) -> None:
-        """Build a policy of value rules ``scan`` (text to text) and key rules ``judge`` (name to decision)."""
-        self._scan = scan
-        self._judge = judge
-        # Names of attributes and of fields inside text apart: hostile text may churn its own cache only.
-        self._decisions: dict[str, Decision] = {}
-        self._inner_decisions: dict[str, Decision] = {}
-        self._clean: set[str] = set()
-        self._clean_bytes = 0
-        self._counts = {"key": 0, "value": 0, "error": 0}
+        """Build a policy of the rules that ``settings`` ask for (those in force), or of ``find`` and ``judge``."""
+        self._shared = _Shared(find, judge, settings)
+        self._clean, self._decisions = self._shared.clean, self._shared.decisions
+        self.place = "other"
+
+    def at(self, place: str) -> Policy:
+        """Return this policy for ``place``, under which it counts: the same rules, caches and counts."""
+        if place == self.place:
+            return self
+        # A copy: a policy of another class stays one.
+        other = copy.copy(self)
+        other.place = place
+        return other
+
+    def use(self, settings: Settings) -> None:
+        """Follow ``settings`` from now on."""
+        shared = self._shared
+        if shared.settings != settings:
+            shared.settings = settings
+            shared.reset()
 
     def text(self, text: str) -> str:
         """Return ``text`` with the secrets in it replaced; the same object if it has none."""
         if type(text) is str and text in self._clean:
             return text
         with _TEXT:
-            plain = text if type(text) is str else str.__str__(text)
-            redacted = self._rules(plain)
-            if redacted == plain:
-                self._remember(plain)
+            own = text if type(text) is str else str.__str__(text)
+            redacted = self._rules(own)
+            if redacted is own:
+                self._remember(own)
                 return text
             # What a replacement brings together may match again; repeated until redacting twice equals once.
             for _ in range(_MAX_PASSES):
@@ -89,17 +157,23 @@ class Policy:
             else:
                 redacted = ERROR
             self._remember(redacted)
-            self._counts["value"] += 1
             return redacted
-        self._counts["error"] += 1
+        self._shared.counts["error", self.place] += 1
         return ERROR
+
+    def hits(self, text: str) -> list[Hit]:
+        """Return what of ``text`` goes, and by which rule: to try the policy. Raises what a rule raises."""
+        find = self._shared.ready()
+        found = find(text, self._decide_inner)
+        return [hit for hit in found if not self._shared.marks.allows(text[hit.start : hit.end])]
 
     def value(self, key: str, value: Any) -> Any:
         """Return ``value`` as it may leave under ``key``; the same object if nothing in it is secret."""
         with _WALK:
             decision = self._decide(key)
-            return self._mask(value, decision) if decision.secret else self._walk(value, 0)
-        self._counts["error"] += 1
+            redacted = self._mask(value, decision) if decision.secret else self._walk(value, 0)
+            return None if redacted is _DROPPED else redacted
+        self._shared.counts["error", self.place] += 1
         return ERROR
 
     def attributes(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -109,46 +183,58 @@ class Policy:
         # A fault outside a rule, of a foreign mapping or value: one by one, so that one value is lost and not all.
         with _WALK:
             return {str(key): self.value(str(key), attributes[key]) for key in attributes}
-        self._counts["error"] += 1
+        self._shared.counts["error", self.place] += 1
         return {}
 
     def payload(self, obj: Any, path: str = "$") -> tuple[Any, list[str]]:
         """Return ``obj`` redacted (the same object if clean) and the JSON paths of what was replaced, sorted."""
         with _WALK:
             redacted = self._walk(obj, 0)
-            if redacted is obj:
-                return obj, []
-            paths: set[str] = set()
-            _differences(obj, redacted, path, paths)
-            return redacted, sorted(paths)
-        self._counts["error"] += 1
+            return (obj, []) if redacted is obj else (redacted, differences(obj, redacted, path))
+        self._shared.counts["error", self.place] += 1
         return ({"error": ERROR} if isinstance(obj, Mapping) else ERROR), [path]
 
-    def counts(self) -> dict[str, int]:
-        """Return how many values went by key rule, by value rule and by a fault. A copy."""
-        return dict(self._counts)
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many values went, by rule (``key`` a name's, ``error`` a fault) and place. A copy."""
+        return dict(self._shared.counts)
 
     def _rules(self, text: str) -> str:
-        redacted = self._scan(redact_fields(text, self._decide_inner))
-        if type(redacted) is not str:
-            raise TypeError(type(redacted).__name__)
-        return redacted
+        if len(text) < _SHORTEST:
+            return text
+        shared = self._shared
+        hits = (shared.find or shared.ready())(text, self._decide_inner)
+        if not hits:
+            return text
+        pieces: list[str] = []
+        done = 0
+        for start, end, rule, quote in hits:
+            secret = text[start:end]
+            if shared.marks.allows(secret):
+                continue
+            mark = shared.marks.mark(rule, secret)
+            pieces += (text[done:start], quote, mark or "", quote)
+            done = end
+            shared.counts[rule, self.place] += 1
+        return "".join((*pieces, text[done:])) if pieces else text
 
     def _decide(self, key: str) -> Decision:
         decision = self._decisions.get(key)
         if decision is None:
-            decision = self._judge(key)
-            name = self.text(key)
-            if name is not key:
-                decision = decision._replace(name=name)
+            self._shared.ready()
+            decision = self._shared.judge(key)
+            if not _PLAIN_NAME.match(key):
+                name = self.text(key)
+                if name is not key:
+                    decision = decision._replace(name=name)
             _keep(self._decisions, key, decision)
         return decision
 
     def _decide_inner(self, key: str) -> Decision:
-        decision = self._inner_decisions.get(key)
+        inner = self._shared.inner
+        decision = inner.get(key)
         if decision is None:
-            decision = self._judge(key)
-            _keep(self._inner_decisions, key, decision)
+            decision = self._shared.judge(key)
+            _keep(inner, key, decision)
         return decision
 
     def _remember(self, text: str) -> None:
@@ -156,11 +242,12 @@ class Policy:
         size = str.__sizeof__(text)
         if size > _CLEAN_LONGEST:
             return
-        self._clean_bytes += size
-        if self._clean_bytes > _CLEAN_BYTES:
-            self._clean = set()
-            self._clean_bytes = size
-        self._clean.add(text)
+        shared = self._shared
+        shared.clean_bytes += size
+        if shared.clean_bytes > _CLEAN_BYTES:
+            shared.clean.clear()
+            shared.clean_bytes = size
+        shared.clean.add(text)
 
     def _mask(self, value: Any, decision: Decision) -> Any:
         """Return what stands for ``value`` under a secret key: nothing is hidden where there is nothing to hide."""
@@ -168,10 +255,12 @@ class Policy:
             return value
         if isinstance(value, (str, bytes, list, tuple, dict)) and len(cast("Any", value)) == 0:
             return cast("Any", value)
-        if isinstance(value, str) and _MASKED.match(value):
+        shared = self._shared
+        if isinstance(value, str) and (_MASKED.match(value) or shared.marks.allows(value)):
             return value
-        self._counts["key"] += 1
-        return REDACTED
+        shared.counts["key", self.place] += 1
+        mark = shared.marks.mark("key", value)
+        return _DROPPED if mark is None else mark
 
     def _mapping(self, mapping: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]:
         """The hot path: for a clean mapping one look-up a key, one a string, and no allocation."""
@@ -187,16 +276,25 @@ class Policy:
                     continue
                 redacted = self._walk(value, depth + 1)
             else:
-                redacted = self._mask(value, decision) if decision.secret else self._walk(value, depth + 1)
+                redacted = self._special(value, decision, depth)
             if redacted is value and decision.name is None:
                 continue
             if changed is None:
                 changed = dict(mapping)
-            if decision.name is not None:
+            if redacted is _DROPPED or decision.name is not None:
                 del changed[key]
+                if redacted is _DROPPED:
+                    continue
                 key = decision.name  # noqa: PLW2901 - the entry moves to its redacted name
             changed[key] = redacted
         return mapping if changed is None else changed
+
+    def _special(self, value: Any, decision: Decision, depth: int) -> Any:
+        if decision.secret:
+            return self._mask(value, decision)
+        if decision is keys.ID and isinstance(value, str) and _ID.match(value):
+            return value
+        return self._walk(value, depth + 1)
 
     def _walk(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one a type
         kind = type(value)  # pyright: ignore[reportUnknownVariableType]
@@ -216,7 +314,9 @@ class Policy:
             text = bytes(value).decode("utf-8", "surrogateescape")
             redacted = self.text(text)
             return value if redacted is text else redacted.encode("utf-8", "surrogateescape")
-        return value if isinstance(value, (int, float)) or kind in _numbers() else self._other(value, depth)
+        if isinstance(value, (int, float)) or kind in _numbers():
+            return value
+        return self._walk(plain(value), depth + 1)
 
     def _sequence(self, items: Sequence[Any], depth: int) -> Sequence[Any]:
         changed: list[Any] | None = None
@@ -229,10 +329,6 @@ class Policy:
         if changed is None:
             return items
         return changed if isinstance(items, list) else tuple(changed)
-
-    def _other(self, value: Any, depth: int) -> Any:
-        """Return an object of another type as plain data, since how it is encoded later is not ours to know."""
-        return self._walk(_plain(value), depth + 1)
 
 
 def _numbers() -> tuple[type, ...]:
@@ -254,35 +350,3 @@ def _keep(cache: dict[str, Decision], key: str, decision: Decision) -> None:
         cache.clear()
     # The identity of PLAIN is the hot path's test.
     cache[key] = keys.PLAIN if decision == keys.PLAIN else decision
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` as plain data: a dataclass as a mapping, a set as a list, the unknown as its text."""
-    import msgspec
-
-    try:
-        return msgspec.to_builtins(value, builtin_types=(bytes, bytearray), str_keys=False)
-    except (TypeError, ValueError):
-        return str(value)
-
-
-def _differences(old: Any, new: Any, path: str, paths: set[str]) -> None:
-    """Collect into ``paths`` where ``new``, which was redacted from ``old``, differs from it."""
-    if new is old:
-        return
-    if isinstance(new, dict) and isinstance(old, Mapping):
-        before = cast("Mapping[Any, Any]", old)
-        for key, value in cast("dict[Any, Any]", new).items():
-            step = f".{key}" if isinstance(key, str) and _IDENTIFIER.match(key) else f"[{key!r}]"
-            if key in before:
-                _differences(before[key], value, path + step, paths)
-            else:
-                paths.add(path + step)
-    elif isinstance(new, (list, tuple)) and isinstance(old, (list, tuple)):
-        for index, (was, value) in enumerate(zip(cast("list[Any]", old), cast("list[Any]", new), strict=True)):
-            _differences(was, value, f"{path}[{index}]", paths)
-    elif isinstance(old, (str, bytes, bytearray, int, float)) or isinstance(new, str):
-        if new != old:
-            paths.add(path)
-    else:
-        _differences(_plain(old), new, path, paths)

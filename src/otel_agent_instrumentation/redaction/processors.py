@@ -50,7 +50,7 @@ class SpanGuard(SynchronousMultiSpanProcessor):
 
     def __init__(self, policy: Policy | None = None) -> None:
         super().__init__()
-        self._policy = policy = policy or default_policy()
+        self._policy = policy = (policy or default_policy()).at("span")
         self._resource = parts.IdentityCache[Resource](lambda resource: parts.redact_resource(resource, policy))
         self._scope = parts.IdentityCache[Any](lambda scope: parts.redact_scope(scope, policy))
 
@@ -160,6 +160,8 @@ class SpanGuard(SynchronousMultiSpanProcessor):
             and scope is raw_scope
         ):
             return span
+        pairs = {"name": (raw_name, name), "events": (raw_events, events), "links": (raw_links, links)}
+        attributes = parts.listed(raw_attributes, attributes, pairs | {"status": (raw_description, description)})
         clean = {"name": name, "context": context, "parent": parent, "attributes": attributes, "events": events}
         return _rebuilt(span, description, links=links, resource=resource, instrumentation_scope=scope, **clean)
 
@@ -182,7 +184,7 @@ class LogGuard(SynchronousMultiLogRecordProcessor):
 
     def __init__(self, policy: Policy | None = None) -> None:
         super().__init__()
-        self._policy = policy = policy or default_policy()
+        self._policy = policy = (policy or default_policy()).at("log")
         self._resource = parts.IdentityCache[Resource](lambda resource: parts.redact_resource(resource, policy))
         self._scope = parts.IdentityCache[Any](lambda scope: parts.redact_scope(scope, policy))
 
@@ -217,6 +219,8 @@ class LogGuard(SynchronousMultiLogRecordProcessor):
             and scope is record.instrumentation_scope
         ):
             return record
+        pairs = {"body": (raw.body, body), "event_name": (raw.event_name, event_name)}
+        attributes = parts.listed(raw_attributes, attributes, pairs)
         inner = copy.copy(raw)
         inner.body, inner.event_name, inner.severity_text = body, event_name, severity
         inner.attributes = parts.rebound(raw.attributes, attributes)

@@ -215,7 +215,7 @@ def _stamp(
     for key, value in list((metadata or {}).items())[:_MOST_ENTRIES]:
         found[semconv.METADATA_PREFIX + str(key)[:_LONGEST]] = _short(value)
     # Here, not on the way out: it is also stamped on other people's log records, behind the guard.
-    return dict(default_policy().attributes(found))
+    return dict(default_policy().at("run").attributes(found))
 
 
 def _ledger_tags(task: str | None, session: str | None, tags: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
@@ -227,4 +227,4 @@ def _ledger_tags(task: str | None, session: str | None, tags: Sequence[str] | Ma
         found.update({str(_short(key)): str(_short(value)) for key, value in pairs})
     else:
         found.update({str(_short(word)): "true" for word in list(tags)[:_MOST_ENTRIES]})
-    return dict(default_policy().attributes(found))
+    return dict(default_policy().at("run").attributes(found))

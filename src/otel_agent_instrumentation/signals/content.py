@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .. import semconv
+from ..redaction.paths import differences, listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,16 +26,20 @@ _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 def of_content(
     content: Content, limit: int, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Messages, instructions and tool definitions as JSON strings of at most ``limit`` bytes that stay valid JSON.
 
-    Redacted before they are cut: half a secret looks like none.
+    Redacted before they are cut: half a secret looks like none. What was replaced is listed beside them.
     """
-    told = redact({name: getattr(content, part) for name, part in _PARTS if getattr(content, part)})
-    return {
+    raw = {name: getattr(content, part) for name, part in _PARTS if getattr(content, part)}
+    told = redact(raw)
+    found: dict[str, Any] = {
         name: bounded_json(value, limit) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
         for name, value in told.items()
     }
+    if told is not raw:
+        found[semconv.REDACTED_FIELDS] = listing(None, differences(raw, told, "attributes"))
+    return found
 
 
 def bounded_json(value: list[dict[str, Any]], limit: int) -> str:

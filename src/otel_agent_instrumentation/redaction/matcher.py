@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a text goes: the rules' findings, in order and without overlaps. Equal whatever engine screens the text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from . import encoded, screen
+from .fields import Fields
+from .values import MASKED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .keys import Decision
+    from .rules import Hit, Rule
+
+_DEEPEST: Final = 3
+
+
+class Matcher:
+    """Finds what goes in a text. Safe to share between threads: it holds nothing of a text."""
+
+    __slots__ = ("_encoded", "_fields", "_names", "_rules", "_screen", "engine")
+
+    def __init__(
+        self, rules: Sequence[Rule], keys: Sequence[str] = (), *, fast: bool = True, names: bool = True
+    ) -> None:
+        """Use ``rules``; ``fast``: RE2 where it is installed; ``names``: values that their names give away, too.
+
+        ``keys``: more of such names.
+        """
+        self._rules = rules
+        self._names = Fields(keys)
+        self._screen = screen.make(rules, self._names, fast=fast)
+        self.engine = self._screen.name
+        self._fields = len(rules) if names else -1
+        self._encoded = len(rules) + 1
+
+    def find(self, text: str, judge: Callable[[str], Decision]) -> list[Hit]:
+        """Return what of ``text`` goes, in order; ``judge`` decides about the names of fields in it."""
+        # One byte a character: offsets are the same.
+        data = text.encode("ascii", "replace")
+        found = self._screen.which(data)
+        if not found:
+            return []
+        hits = self._hits(text, data, found, judge, 0)
+        return _arranged(hits, text) if hits else hits
+
+    def _hits(
+        self, text: str, data: bytes, found: Sequence[int], judge: Callable[[str], Decision], depth: int
+    ) -> list[Hit]:
+        hits: list[Hit] = []
+        for index in found:
+            if index < len(self._rules):
+                self._rules[index].find(data, hits)
+            elif index == self._fields:
+                self._names.find(text, data, judge, hits)
+            elif index == self._encoded and depth < _DEEPEST:
+                encoded.find(data, lambda content: self._within(content, judge, depth + 1), hits)
+        return hits
+
+    def _within(self, content: bytes, judge: Callable[[str], Decision], depth: int) -> str | None:
+        """Return the rule that finds something in ``content``, which was encoded."""
+        found = self._screen.which(content)
+        if not found:
+            return None
+        hits = self._hits(content.decode("latin-1"), content, found, judge, depth)
+        return hits[0].rule if hits else None
+
+
+def _arranged(hits: list[Hit], text: str) -> list[Hit]:
+    """Sort ``hits``, join those that overlap, and leave out what was replaced already."""
+    masks = MASKED.finditer(text) if "REDACTED" in text else iter(())
+    mask = next(masks, None)
+    order = sorted(range(len(hits)), key=lambda index: (hits[index].start, -hits[index].end, index))
+    arranged: list[Hit] = []
+    for index in order:
+        hit = hits[index]
+        while mask is not None and mask.end() <= hit.start:
+            mask = next(masks, None)
+        if mask is not None and mask.start() <= hit.start and hit.end <= mask.end():
+            continue
+        last = arranged[-1] if arranged else None
+        if last is None or hit.start >= last.end:
+            arranged.append(hit)
+        elif hit.end > last.end:
+            # A bare value of JSON that reaches into another finding stays a string.
+            arranged[-1] = last._replace(end=hit.end)
+    return arranged

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which rules may find something in a text: the quick look that almost every text passes.
+
+Two engines, one interface: google-re2 (the extra ``[fast]``), one pass over the text for all rules, and literals in
+pure Python. Both only name candidates, and both name every rule that finds something: what a rule takes is for
+the same code to say.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..core.contain import Contained
+from . import encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .fields import Fields
+    from .rules import Rule
+
+_RE2: Final = Contained("redaction.re2")
+# Beyond this the lazily built automaton is thrown away and begun again, which is slow, not wrong.
+_MEMORY: Final = 32 << 20
+_CAPITALS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class Screen(Protocol):
+    """Names candidates. ``fields`` and ``encoded`` are asked of it like rules, by the indices below."""
+
+    name: str
+
+    def which(self, data: bytes) -> Sequence[int]:
+        """Return the indices of the rules that may find something in ``data`` (ASCII, one byte a character)."""
+        ...
+
+
+class LiteralScreen:
+    """Pure Python: substring searches at the speed of C."""
+
+    name = "re"
+
+    def __init__(self, rules: Sequence[Rule], names: Fields) -> None:
+        self._names = names
+        starts = [(literal, index, rule) for index, rule in enumerate(rules) for literal in rule.starts]
+        self._literals = [(literal, index) for literal, index, rule in starts if not rule.row.run]
+        self._tokens = [(literal, index) for literal, index, rule in starts if rule.row.run]
+        self._shapes = [(shape, index) for index, rule in enumerate(rules) for shape in rule.shapes]
+        self._always = [index for index, rule in enumerate(rules) if not rule.starts and not rule.shapes]
+        self._fields, self._encoded = len(rules), len(rules) + 1
+
+    def which(self, data: bytes) -> Sequence[int]:
+        """Return the candidates for ``data``."""
+        found = {index for literal, index in self._literals if literal in data}
+        if _TOKEN in data.translate(_TO_TOKENS):
+            tokens = b" ".join(_TOKENS.findall(data))
+            found.update(index for literal, index in self._tokens if literal in tokens)
+        shape = data.translate(_TO_SHAPE)
+        if b"00" in shape:
+            found.update(index for needle, index in self._shapes if needle in shape)
+        found.update(self._always)
+        if self._names.may_hold(data):
+            found.add(self._fields)
+        if len(data) >= encoded.SHORTEST and encoded.has_run(data):
+            found.add(self._encoded)
+        return sorted(found)
+
+
+_TOKEN: Final = b"a" * 16
+_TOKENS: Final = re.compile(rb"[A-Za-z0-9+/=_.~$:-]{16,}")
+_TO_TOKENS: Final = bytes(0x61 if _TOKENS.match(bytes([byte]) * 16) else 0x20 for byte in range(256))
+_TO_SHAPE: Final = bytes(
+    ord("0") if byte in b"0123456789" else ord("A") if byte in _CAPITALS else byte if byte in b" .-" else ord("x")
+    for byte in range(256)
+)
+
+
+class Re2Screen:
+    """Three automata: one for the secrets' literals, one for personal data and names, one for runs of base64.
+
+    Each alone has few states; the states of patterns that share an automaton multiply.
+    """
+
+    name = "re2"
+
+    def __init__(self, re2: Any, rules: Sequence[Rule], names: Fields) -> None:
+        self._options = re2.Options()
+        self._options.encoding = re2.Options.Encoding.LATIN1
+        self._options.max_mem = _MEMORY
+        self._options.log_errors = False
+        literals = [(rule.screen(), index) for index, rule in enumerate(rules) if rule.row.kind == "secret"]
+        others = [(rule.screen(), index) for index, rule in enumerate(rules) if rule.row.kind != "secret"]
+        others += [(pattern, len(rules)) for pattern in names.screens]
+        self._literals, self._literal_rules = self._set(re2, literals)
+        self._others, self._other_rules = self._set(re2, others)
+        self._runs, _ = self._set(re2, [(encoded.SCREEN, 0)])
+        self._encoded = len(rules) + 1
+        self._all = range(len(rules) + 2)
+
+    def _set(self, re2: Any, patterns: list[tuple[str, int]]) -> tuple[Callable[[bytes], list[int]], dict[int, int]]:
+        made = re2.Set.SearchSet(self._options)
+        # Matches always: a search that ran out of memory gives nothing, and nothing must not pass for clean.
+        made.Add("")
+        index = {made.Add(pattern): rule for pattern, rule in patterns}
+        made.Compile()
+        return made.Match, index
+
+    def which(self, data: bytes) -> Sequence[int]:
+        """Return the indices of the rules that may find something in ``data``; all where the engine gave up."""
+        literals, others = self._literals(data), self._others(data)
+        if not literals or not others:
+            return self._all
+        runs = len(data) >= encoded.SHORTEST and encoded.has_run(data) and len(self._runs(data) or "all") > 1
+        if len(literals) == 1 and len(others) == 1 and not runs:
+            return ()
+        found = {self._literal_rules[hit] for hit in literals if hit in self._literal_rules}
+        found.update(self._other_rules[hit] for hit in others if hit in self._other_rules)
+        if runs:
+            found.add(self._encoded)
+        return sorted(found)
+
+
+def make(rules: Sequence[Rule], names: Fields, *, fast: bool = True) -> Screen:
+    """Return the quickest screen that can be had for ``rules``; ``fast=False`` asks for the one without RE2."""
+    if fast:
+        try:
+            import re2
+        except ImportError:
+            return LiteralScreen(rules, names)
+        with _RE2:
+            return Re2Screen(re2, rules, names)
+    return LiteralScreen(rules, names)
