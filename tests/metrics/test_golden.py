@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from clients import ASK, ASK_CLAUDE, Scene
-from otel_agent_instrumentation import run, semconv
+from otel_agent_instrumentation import cycle, run, semconv, state, step
 from otel_agent_instrumentation.core.engine import sync_wrapper
 from otel_agent_instrumentation.core.spec import Api, Request, Response
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
@@ -60,6 +60,8 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             list(scene.openai.chat.completions.create(**ASK, stream=True, stream_options={"include_usage": True}))
             scene.anthropic.messages.create(**ASK_CLAUDE)
             scene.openai.embeddings.create(model="e", input="x")
+            with contextlib.suppress(ValueError), cycle(), state("ACT"), step():
+                raise ValueError
         scene.provider.enqueue(openai_error(400))
         with contextlib.suppress(openai.BadRequestError), run("coder"):
             sync_wrapper("test", _tool, lambda engine, call, result: engine.end(call))(lambda: None, None, (), {})

@@ -31,6 +31,7 @@ from ..signals.events import Events
 from ..signals.metrics import Metrics
 from ..signals.run import RunTracker
 from ..signals.spans import Spans
+from ..signals.told import Teller
 from . import summary
 from .choices import choose
 from .providers import Providers, build, metrics_in_child, resource_of
@@ -221,10 +222,11 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     tracer = tracer_provider.get_tracer(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
-    redact = default_policy().attributes
+    policy = default_policy()
+    redact = policy.attributes
     measured = Metrics(meter, flavours, _dropped)
     _ledger(settings)
-    state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
+    state.tracker = engine.runs = RunTracker(tracer, measured, Teller(logger, policy.payload))
     # Spans last: the span's end is what others wait for.
     engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
     # With providers of the application a span is expected to be there when the call returns.
@@ -305,6 +307,7 @@ def _in_parent() -> None:
 def _in_child() -> None:
     state.forking = False
     with _HOOKS:
+        runs.after_fork_in_child()
         streams.forget_live()
         engine.forget()
         state.opening = threading.Lock()  # held for the fork, by a thread that the child does not have

@@ -45,8 +45,9 @@ def _span(record: SpanRecord) -> dict[str, Any]:
 
 def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:
     """``payload`` as it may be written, with `redacted_fields`."""
+    before = payload.pop("redacted_fields", [])  # by who had to redact before it cut
     told, paths = policy.payload(payload, "payload")
-    return {**told, "redacted_fields": paths}
+    return {**told, "redacted_fields": [*before, *paths]}
 
 
 def span_payload(  # noqa: PLR0913 - the parts of a span
