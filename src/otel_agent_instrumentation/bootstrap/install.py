@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import _logs, metrics, trace
 
 from .. import config, integrations, semconv
-from ..core import patching, records, runs, streams
+from ..core import handover, patching, records, runs, streams
 from ..core import settings as settings_in_force
 from ..core.contain import Contained, warn_once
 from ..core.engine import engine
 from ..core.reaper import reaper
 from ..integrations import _neighbours as neighbours
+from ..integrations import processes as process_runs
 from ..integrations import threads as thread_runs
 from ..ledger.exporter import use_writer
 from ..pipeline.accounts import snapshots
@@ -32,7 +33,7 @@ from ..signals.metrics import Metrics
 from ..signals.run import RunTracker
 from ..signals.spans import Spans
 from ..signals.told import Teller
-from . import summary
+from . import log_records, summary
 from .choices import choose
 from .providers import Providers, build, metrics_in_child, resource_of
 from .stamp import LogStamp, SpanStamp, StampingGuard
@@ -73,6 +74,8 @@ class State:
 
 
 state = State()
+# What of the standard library is patched.
+_STANDARD = (thread_runs.INTEGRATION, process_runs.INTEGRATION)
 
 
 def _settings(**overrides: Any) -> config.Settings:
@@ -192,7 +195,10 @@ def instrument(
     _arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
-    _know({*(only or ()), *settings.disabled}, {*integrations.BUILTIN, *contributed, "threads"})
+    _know(
+        {*(only or ()), *settings.disabled},
+        {*integrations.BUILTIN, *contributed, *(one.name for one in _STANDARD), "logging"},
+    )
     with _STEP:
         neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
@@ -201,10 +207,18 @@ def instrument(
     for name, load in contributed.items():
         if name in chosen:
             patching.when_imported(name, load)
-    if "threads" not in settings.disabled:
-        with _STEP:
-            patching.apply(thread_runs.INTEGRATION)
+    _standard(settings, logger_provider)
     self_check()
+
+
+def _standard(settings: config.Settings, logger_provider: Any) -> None:
+    for integration in _STANDARD:
+        if integration.name not in settings.disabled:
+            with _STEP:
+                patching.apply(integration)
+    if "logging" not in settings.disabled:
+        with _STEP:
+            log_records.take(settings, logger_provider, own=state.providers is not None)
 
 
 def _know(named: set[str], known: set[str]) -> None:
@@ -233,6 +247,9 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     own = state.providers is not None and tracer_provider is state.providers.tracer
     # Content is read from the caller's own objects, which it may change after the call.
     engine.defers = own and not settings_in_force.capturing()
+    with _STEP:
+        told = config.parent_run()
+        runs.inherit(handover.there(*told) if told is not None else None)
     reaper.start()
     engine.enabled = True
     _log.addFilter(_SCRUB)
@@ -355,4 +372,5 @@ def uninstrument() -> None:
         guard.uninstall(provider)
     state.guarded.clear()
     runs.set_current(None)
+    runs.inherit(None)
     state.active = False

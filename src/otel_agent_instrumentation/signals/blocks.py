@@ -119,7 +119,7 @@ class SpanBlock(Block):
         if not isinstance(tracker, RunTracker):
             return runs.Place(here.run, here.cycle) if here is not None else runs.Place(None)
         now = time.time_ns()
-        run, parent = where(tracker)
+        run, parent = where(tracker, now)
         around = here if here is not None and here.run is run else None
         number = around.cycle if around is not None else None
         if counts and run is not None:
@@ -161,12 +161,12 @@ class SpanBlock(Block):
         return seconds
 
 
-def where(tracker: RunTracker) -> tuple[Run | None, Context]:
-    """The run that what begins here belongs to, and the OTel context that it hangs in."""
+def where(tracker: RunTracker, now_ns: int) -> tuple[Run | None, Context]:
+    """The run that what begins here and now belongs to, and the OTel context that it hangs in."""
     runs.mend()
     here, context = runs.place(), current_context()
     above = ids_in(context)
-    run = tracker.join(above, time.time_ns())
+    run = tracker.join(above, now_ns)
     if above is None and run is not None:
         within = here.context if here is not None and here.run is run else None
         context = within or run.context or context

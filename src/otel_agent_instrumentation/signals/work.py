@@ -57,7 +57,7 @@ def _tell(name: str, payload: Mapping[str, Any], block: Place | None = None) -> 
         if block is not None and block.context is not None:
             tracker.teller.tell(name, payload, block.run, cycle_of(block), block.context)
         else:
-            run, context = where(tracker)
+            run, context = where(tracker, time.time_ns())
             tracker.teller.tell(name, payload, run, runs.cycle_in(run) if run is not None else 0, context)
 
 
@@ -222,8 +222,8 @@ class state(Block):  # noqa: N801
         tracker, here = engine.runs, runs.place()
         if not isinstance(tracker, RunTracker):
             return runs.Place(here.run if here is not None else None)
-        run, context = where(tracker)
         now, name = time.time_ns(), str(self.name)
+        run, context = where(tracker, now)
         _mark(here, name, now)
         _tell(semconv.EVENT_STATE_ENTERED, {"state": name})
         tracker.measured.state_entered(name, run)
