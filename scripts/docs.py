@@ -36,6 +36,7 @@ _LARGE = 10_000  # beyond it `g` rounds
 _NOBODY = {
     "agent_name": "`OTEL_SERVICE_NAME`, else the program's name",
     "ledger": "by the exporters, see above",
+    "log_records": "`true` where logs are exported",
     "protocol": "by the endpoint's port, see above",
 }
 

@@ -2,7 +2,8 @@
 """OpenTelemetry-native instrumentation for AI agents.
 
 `opentelemetry-instrument python agent.py` needs nothing from here. In code: `instrument()`, `uninstrument()`,
-`suppress()`, `run()`, `flush()`.
+`suppress()`, `flush()`, and the run API: `run()`, `cycle()`, `plan()`, `step()`, `review()`, `state()`, `profile()`,
+`benchmark()`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,34 @@ if TYPE_CHECKING:
 
     from .core.suppress import suppress as suppress
     from .signals.api import run as run
+    from .signals.work import benchmark as benchmark
+    from .signals.work import cycle as cycle
+    from .signals.work import plan as plan
+    from .signals.work import profile as profile
+    from .signals.work import review as review
+    from .signals.work import state as state
+    from .signals.work import step as step
 
 __version__ = VERSION
-__all__ = ["flush", "instrument", "run", "suppress", "uninstrument"]
+__all__ = [
+    "benchmark",
+    "cycle",
+    "flush",
+    "instrument",
+    "plan",
+    "profile",
+    "review",
+    "run",
+    "state",
+    "step",
+    "suppress",
+    "uninstrument",
+]
+_LAZY = {
+    "run": "signals.api",
+    "suppress": "core.suppress",
+    **dict.fromkeys(("benchmark", "cycle", "plan", "profile", "review", "state", "step"), "signals.work"),
+}
 
 
 def instrument(
@@ -70,15 +96,11 @@ def flush(timeout: float = 2.0) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run":
-        from .signals.api import run
+    if name in _LAZY:
+        import importlib
 
-        globals()[name] = run  # next time it is there: no import to go wrong
-        return run
-    if name == "suppress":
-        from .core.suppress import suppress
-
-        globals()[name] = suppress
-        return suppress
+        found = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+        globals()[name] = found  # next time it is there: no import to go wrong
+        return found
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

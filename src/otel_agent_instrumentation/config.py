@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _ROOT_PID = "OTEL_AGENT_ROOT_PID"
+_PARENT_RUN = "OTEL_AGENT_PARENT_RUN"
 # Beyond these, waiting for so long is an error of the interpreter's (`threading.TIMEOUT_MAX` is 292 years).
 _LONGEST = 1e9
 _MOST = 10**12
@@ -170,6 +171,18 @@ OPTIONS: tuple[Option, ...] = (
     Option("blrp_queue", ("OTEL_BLRP_MAX_QUEUE_SIZE",), _count, "OTel's own."),
     Option("blrp_batch", ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",), _count, "OTel's own."),
     Option("metric_interval_ms", ("OTEL_METRIC_EXPORT_INTERVAL",), _count, "OTel's own."),
+    Option(
+        "log_records",
+        ("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION",),
+        _boolean,
+        "OTel's own: records of `logging` as log records, `true` for the ledger alone, too.",
+    ),
+    Option(
+        "log_level",
+        ("OTEL_PYTHON_LOG_HANDLER_LEVEL",),
+        _one_of("notset", "debug", "info", "warn", "warning", "error"),
+        "OTel's own: the least severe that is taken.",
+    ),
     Option("id_generator", ("OTEL_PYTHON_ID_GENERATOR",), str, "OTel's own."),
 )
 
@@ -255,6 +268,8 @@ class Settings(NamedTuple):
     blrp_queue: int | None = None
     blrp_batch: int = 512
     metric_interval_ms: int = 60_000
+    log_records: bool | None = None
+    log_level: str = "notset"
     id_generator: str | None = None
     warnings: tuple[str, ...] = ()
     """What was wrong with the configuration, one sentence each, for the log and for doctor."""
@@ -387,6 +402,17 @@ def launcher(environ: Mapping[str, str] | None = None) -> Launcher:
 def is_root() -> bool:
     """Whether this is the process that the person started, and not a Python process that the agent started."""
     return os.environ.setdefault(_ROOT_PID, str(os.getpid())) == str(os.getpid())
+
+
+def parent_run() -> tuple[str, str] | None:
+    """What the run that started this process told it (see :mod:`.core.handover`), and the W3C `traceparent`."""
+    text = os.environ.get(_PARENT_RUN)
+    return (text, os.environ.get("TRACEPARENT", "")) if text else None
+
+
+def child_environment(text: str, traceparent: str) -> dict[str, str]:
+    """A child's environment: this process's, and the run that it belongs to. A new one: ours is shared by all runs."""
+    return {**os.environ, _PARENT_RUN: text, **({"TRACEPARENT": traceparent} if traceparent else {})}
 
 
 def plain_output() -> bool:

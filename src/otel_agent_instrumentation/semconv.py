@@ -23,6 +23,7 @@ EMBEDDINGS = "embeddings"
 FETCH_RESPONSE = "fetch_response"
 INVOKE_AGENT = "invoke_agent"
 EXECUTE_TOOL = "execute_tool"
+PLAN = "plan"
 
 # --- span attributes: the GenAI convention --------------------------------------------------------------------------
 OPERATION_NAME = "gen_ai.operation.name"
@@ -98,9 +99,34 @@ REDACTED_FIELDS = "agent.redaction.fields"
 """JSON paths of what redaction replaced in this span or log record."""
 REDACTION_RULE = "agent.redaction.rule"
 REDACTION_PLACE = "agent.redaction.place"
+# of the run API
+RUN_STOP_REASON = "agent.run.stop_reason"
+STATE = "agent.state"
+STATE_DWELL_MS = "agent.state.dwell_ms"
+STEP_INDEX = "agent.step.index"
+STEP_DESCRIPTION = "agent.step.description"
+STEP_STATUS = "agent.step.status"
+STEP_DURATION_MS = "agent.step.duration_ms"
+STEP_RESULT = "agent.step.result_summary"
+PLAN_STEP_COUNT = "agent.plan.step_count"
+PLAN_SCORE = "agent.plan.reasoning_score"
+PLAN_TOOLS = "agent.plan.selected_tools"
+REVIEW_CONFIDENCE = "agent.review.confidence_delta"
+REVIEW_COMMENTS = "agent.review.comments"
+REVIEW_ISSUES = "agent.review.blocking_issues"
+REVIEW_DECISION = "agent.review.decision"
+OPTIMIZER_PROFILE = "agent.optimizer.profile"
+OPTIMIZER_HARDWARE = "agent.optimizer.hardware_signature"
+OPTIMIZER_THROUGHPUT = "agent.optimizer.tokens_per_s"
+OPTIMIZER_LATENCY_MS = "agent.optimizer.latency_ms"
 EXPORTER = "agent.exporter"
 REASON = "agent.reason"
 SIGNAL = "agent.signal"
+
+# Names of the spans of the run API's blocks (contracts 5).
+SPAN_CYCLE = "agent.cycle"
+SPAN_STEP = "agent.step"
+SPAN_REVIEW = "agent.review"
 
 RunOutcome = Literal["ok", "error", "cancelled", "cycle_limit", "budget"]
 StreamEnd = Literal["closed", "abandoned", "never_iterated"]
@@ -112,12 +138,28 @@ EVENT_RESOURCE = "resource"
 EVENT_SPAN_ENDED = "span.ended"
 EVENT_METRICS = "metrics.snapshot"
 EVENT_PIPELINE = "agent.pipeline_closed"
+# of the run API: the core events of the envelope (E2), and states
+EVENT_PLAN_GENERATED = "plan.generated"
+EVENT_STEP_STARTED = "plan.step_started"
+EVENT_STEP_COMPLETED = "plan.step_completed"
+EVENT_REVIEW_FEEDBACK = "review.feedback_generated"
+EVENT_REVIEW_DECISION = "review.decision"
+EVENT_PROFILE_SELECTED = "optimizer.profile_selected"
+EVENT_BENCHMARK_COMPLETED = "optimizer.benchmark_completed"
+EVENT_STATE_ENTERED = "agent.state.entered"
+EVENT_STATE_EXITED = "agent.state.exited"
 
 # --- metric names: what no flavour changes --------------------------------------------------------------------------
 INVOKE_AGENT_DURATION = "gen_ai.invoke_agent.duration"
 EXECUTE_TOOL_DURATION = "gen_ai.execute_tool.duration"
 TELEMETRY_DROPPED = "agent.telemetry.dropped"
 REDACTIONS = "agent.redactions"
+# of the run API
+CYCLES = "agent.cycles"
+CYCLE_DURATION = "agent.cycle.duration"
+STEP_DURATION = "agent.step.duration"
+STATE_ENTRIES = "agent.state.entries"
+STATE_DWELL = "agent.state.dwell"
 
 Requirement = Literal["required", "conditional", "recommended", "opt-in"]
 Cardinality = Literal["low", "bounded", "high"]
@@ -163,6 +205,10 @@ ATTRIBUTES: dict[str, Attribute] = {
     REDACTION_PLACE: _LOW,
     REASON: _LOW,
     SIGNAL: _LOW,
+    # of the run API
+    STATE: Attribute(cardinality="bounded"),
+    STEP_STATUS: _LOW,
+    REVIEW_DECISION: _LOW,
     **dict.fromkeys(
         (
             REQUEST_STREAM,
@@ -212,6 +258,23 @@ ATTRIBUTES: dict[str, Attribute] = {
             TOOL_CALL_IDS,
             REDACTION_FAULT,
             REDACTED_FIELDS,
+            # of the run API
+            RUN_STOP_REASON,
+            STATE_DWELL_MS,
+            STEP_INDEX,
+            STEP_DESCRIPTION,
+            STEP_DURATION_MS,
+            STEP_RESULT,
+            PLAN_STEP_COUNT,
+            PLAN_SCORE,
+            PLAN_TOOLS,
+            REVIEW_CONFIDENCE,
+            REVIEW_COMMENTS,
+            REVIEW_ISSUES,
+            OPTIMIZER_PROFILE,
+            OPTIMIZER_HARDWARE,
+            OPTIMIZER_THROUGHPUT,
+            OPTIMIZER_LATENCY_MS,
         ),
         _HIGH,
     ),
@@ -222,6 +285,16 @@ ATTRIBUTES: dict[str, Attribute] = {
 
 EVENTS: frozenset[str] = frozenset(
     {
+        # of the run API
+        EVENT_PLAN_GENERATED,
+        EVENT_STEP_STARTED,
+        EVENT_STEP_COMPLETED,
+        EVENT_REVIEW_FEEDBACK,
+        EVENT_REVIEW_DECISION,
+        EVENT_PROFILE_SELECTED,
+        EVENT_BENCHMARK_COMPLETED,
+        EVENT_STATE_ENTERED,
+        EVENT_STATE_EXITED,
         EVENT_INFERENCE_DETAILS,
         EVENT_ATTEMPT,
         EVENT_RESOURCE,

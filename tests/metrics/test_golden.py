@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from clients import ASK, ASK_CLAUDE, Scene
-from otel_agent_instrumentation import run, semconv
+from otel_agent_instrumentation import cycle, run, semconv, state, step
 from otel_agent_instrumentation.bootstrap.losses import count_losses
 from otel_agent_instrumentation.core.engine import sync_wrapper
 from otel_agent_instrumentation.core.spec import Api, Request, Response
@@ -61,6 +61,8 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             list(scene.openai.chat.completions.create(**ASK, stream=True, stream_options={"include_usage": True}))
             scene.anthropic.messages.create(**ASK_CLAUDE)
             scene.openai.embeddings.create(model="e", input="x")
+            with contextlib.suppress(ValueError), cycle(), state("ACT"), step():
+                raise ValueError
         scene.provider.enqueue(openai_error(400))
         default_policy().at("golden").text("user@" + "golden.example.org")
         with contextlib.suppress(openai.BadRequestError), run("coder"):

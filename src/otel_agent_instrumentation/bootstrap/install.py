@@ -46,7 +46,7 @@ _STEP = Contained("install.step")
 _OBSERVE = Contained("install.observe")
 _ENGINE = "otel_agent_instrumentation.core.engine"
 # The modules by which the agent's own code says things; its clients come by `patching.when_imported`.
-_DOORS = ("otel_agent_instrumentation.signals.api",)
+_DOORS = ("otel_agent_instrumentation.signals.api", "otel_agent_instrumentation.signals.work")
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -196,7 +196,10 @@ def instrument(
     _arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
-    _know({*(only or ()), *settings.disabled}, {*integrations.BUILTIN, *contributed, "threads"})
+    _know(
+        {*(only or ()), *settings.disabled},
+        {*integrations.BUILTIN, *contributed, *integrations.STANDARD},
+    )
     with _STEP:
         neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
@@ -207,7 +210,16 @@ def instrument(
             patching.when_imported(name, partial(_contributed, load))
     for door in _DOORS:
         patching.when_imported(door, ready)
+    with _STEP:
+        _log_records(settings, logger_provider)
     self_check()
+
+
+def _log_records(settings: config.Settings, logger_provider: Any) -> None:
+    if "logging" not in settings.disabled and settings.log_records is not False:
+        from . import log_records
+
+        log_records.take(settings, logger_provider, own=state.providers is not None)
 
 
 def _know(named: set[str], known: set[str]) -> None:
@@ -237,9 +249,7 @@ def _prepare(settings: config.Settings, tracer_provider: Any, meter_provider: An
         own = state.providers is not None and tracer_provider is state.providers.tracer
         observers.record(settings, _writer)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
-        if "threads" not in settings.disabled:
-            with _STEP:
-                observers.follow_threads()
+        observers.follow(settings.disabled)
 
     state.observe = observe
     if _ENGINE in sys.modules:
@@ -343,6 +353,7 @@ def _in_parent() -> None:
 def _in_child() -> None:
     state.held = []
     with _HOOKS:
+        runs.after_fork_in_child()
         observers = _observers()
         if observers is not None:
             observers.forget_in_child()
@@ -393,4 +404,5 @@ def uninstrument() -> None:
         guard.uninstall(provider)
     state.guarded.clear()
     runs.set_current(None)
+    runs.inherit(None)
     state.active = False

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import semconv
-from ..core import patching, records, streams
+from .. import config, semconv
+from ..core import handover, patching, records, runs, streams
 from ..core import settings as settings_in_force
+from ..core.contain import Contained
 from ..core.engine import engine
 from ..core.reaper import reaper
-from ..integrations import threads
+from ..integrations import processes, threads
 from ..redaction.policy import default_policy
 from ..signals.events import Events
 from ..signals.metrics import Metrics
 from ..signals.run import RunTracker
 from ..signals.spans import Spans
+from ..signals.told import Teller
 from .choices import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from opentelemetry._logs import Logger
     from opentelemetry.metrics import Meter
@@ -32,26 +34,36 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..ledger.writer import Writer
 
+_STEP = Contained("observers.step")
+_STANDARD = (threads.INTEGRATION, processes.INTEGRATION)
+
 
 def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *, own: bool) -> RunTracker:
     """Switch the engine on, telling all to the three. ``own``: they are of providers that this package built."""
     flavours = semconv.flavours(settings.semconv)
-    redact = default_policy().at("content").attributes
+    policy = default_policy().at("content")
+    redact = policy.attributes
     measured = Metrics(meter, flavours)
-    tracker = engine.runs = RunTracker(tracer, measured.run_ended)
+    tracker = engine.runs = RunTracker(tracer, measured, Teller(logger, policy.payload))
     # Spans last: the span's end is what others wait for.
     engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
     # With providers of the application a span is expected to be there when the call returns.
     # Content is read from the caller's own objects, which it may change after the call.
     engine.defers = own and not settings_in_force.capturing()
+    with _STEP:
+        told = config.parent_run()
+        runs.inherit(handover.there(*told) if told is not None else None)
     reaper.start()
     engine.enabled = True
     return tracker
 
 
-def follow_threads() -> None:
-    """Have runs follow work into other threads."""
-    patching.apply(threads.INTEGRATION)
+def follow(disabled: Collection[str]) -> None:
+    """Have runs follow work into other threads and processes."""
+    for integration in _STANDARD:
+        if integration.name not in disabled:
+            with _STEP:
+                patching.apply(integration)
 
 
 def record(settings: Settings, writer: Callable[[], Writer]) -> None:

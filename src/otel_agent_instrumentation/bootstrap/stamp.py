@@ -32,7 +32,7 @@ def _here() -> Mapping[str, Any] | None:
     from ..core.engine import current_call  # a run is there, so it is imported
 
     call = current_call()
-    cycle = call.cycle if call is not None and call.run is run else run.cycle
+    cycle = call.cycle if call is not None and call.run is run else runs.cycle_in(run)
     return {
         **run.stamp,
         semconv.RUN_ID: run.id,

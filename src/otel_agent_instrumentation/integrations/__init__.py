@@ -22,6 +22,9 @@ BUILTIN = {"openai": "openai", "anthropic": "anthropic", "groq": "groq"}
 """Integration modules of this package, by their name in `OTEL_AGENT_DISABLED` and `instrument(only=...)`, and the
 client's top-level module: ours is imported when that is, so that a process without the client pays nothing for it."""
 
+STANDARD = ("threads", "processes", "logging")
+"""What of the standard library is patched, by its name in `OTEL_AGENT_DISABLED`."""
+
 
 def load(name: str) -> Integration | None:
     """The integration called ``name``. Imports our module, never the library. None on a fault of ours."""

@@ -18,7 +18,7 @@ from ..core.patching import Integration, Seam
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.runs import Run
+    from ..core.runs import Place
 
 _CARRY = Contained("threads.carry")
 _POOL = "concurrent.futures.thread"
@@ -27,10 +27,10 @@ _POOL = "concurrent.futures.thread"
 class _Carried:
     """A function that runs in the run and context of whoever handed it over. One frame more in a traceback."""
 
-    __slots__ = ("context", "function", "run", "thread")
+    __slots__ = ("context", "function", "place", "thread")
 
-    def __init__(self, run: Run, function: Callable[..., Any], thread: Any = None) -> None:
-        self.run = run
+    def __init__(self, place: Place, function: Callable[..., Any], thread: Any = None) -> None:
+        self.place = place
         self.context = otel_context.get_current()
         self.function = function
         self.thread: Any = thread
@@ -40,7 +40,7 @@ class _Carried:
         with _CARRY:
             if self.thread is not None:
                 self._give_back()
-            token = runs.set_current(self.run)
+            token = runs.put(self.place)
             attached = otel_context.attach(self.context)
         try:
             return self.function(*args, **kwargs)
@@ -62,21 +62,21 @@ class _Carried:
 def _submit(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
     given = args
     with _CARRY:
-        run = runs.current()
-        if run is not None and args:
-            given = (_Carried(run, args[0]), *args[1:])
+        place = runs.place()
+        if place is not None and args:
+            given = (_Carried(place, args[0]), *args[1:])
     return wrapped(*given, **kwargs)
 
 
 def _start(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     with _CARRY:
-        run = runs.current()
+        place = runs.place()
         # One that was started, or whose `__init__` never ran, is about to fail: it keeps what it has.
-        if run is not None and getattr(instance, "_ident", run) is None:
+        if place is not None and getattr(instance, "_ident", place) is None:
             target = getattr(instance, "_target", None)
             if getattr(target, "__module__", "") != _POOL and not instance.name.startswith(("otel-agent", "Otel")):
                 # On the instance: a subclass may override `run` without calling ours. It removes itself.
-                instance.run = _Carried(run, instance.run, instance)
+                instance.run = _Carried(place, instance.run, instance)
     return wrapped(*args, **kwargs)
 
 

@@ -46,11 +46,12 @@ def _span(record: SpanRecord) -> dict[str, Any]:
 
 def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:
     """``payload`` as it may be written, with `redacted_fields`: also what was replaced before it came here."""
+    before = payload.pop("redacted_fields", [])  # by who had to redact before it cut
     told, paths = policy.payload(payload, "payload")
     # An event of ours: its payload is what the attributes of its log record are.
     paths += [f"payload{path.removeprefix('attributes')}" for path in _listed(payload)]
     paths += [f"payload.{path}" for path in _listed(payload.get("attributes"))]
-    return {**told, "redacted_fields": sorted(set(paths))}
+    return {**told, "redacted_fields": sorted({*before, *paths})}
 
 
 def _listed(attributes: Any) -> list[str]:

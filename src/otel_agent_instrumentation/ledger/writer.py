@@ -156,7 +156,7 @@ class Writer:
         if self._shared is not None:
             return self._shared
         name = _UNSAFE.sub("_", run.id)
-        if run.pid != os.getpid():
+        if runs.is_elsewhere(run):
             return self._folder / f"{name}.{os.getpid()}-{self._start_ns}.jsonl"
         return self._folder / f"{name}.jsonl"
 

@@ -3,30 +3,24 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import time
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-
-from opentelemetry import context as otel_context
+from typing import TYPE_CHECKING, Any
 
 from .. import semconv
-from ..core import contain, runs
+from ..core import runs
 from ..core.contain import Contained, warn_once
+from ..core.context import current as current_context
+from ..core.context import ids_in
 from ..core.engine import engine
 from ..core.runs import Run
 from ..core.settings import current as settings
 from ..redaction.policy import default_policy
-from .run import RunTracker, end_span, start_span
+from .blocks import Block, how
+from .run import RunTracker, begin_root, end_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Mapping, Sequence
 
-    from typing_extensions import Self
-
-P = ParamSpec("P")
-R = TypeVar("R")
+    from ..core.runs import Place
 
 _RUN = Contained("run")
 _OUTCOMES = ("ok", "error", "cancelled", "cycle_limit", "budget")
@@ -35,7 +29,7 @@ _MOST_STAMPED = 64
 _LONGEST = 256
 
 
-class run:  # noqa: N801 - used as a verb: `with run("coder"):`
+class run(Block):  # noqa: N801 - used as a verb: `with run("coder"):`
     """One run of an agent, as a context manager or a decorator, sync or async.
 
     Every span, event and log below it carries the run's id and cycle, through `await`, threads and executors.
@@ -47,9 +41,12 @@ class run:  # noqa: N801 - used as a verb: `with run("coder"):`
     :param tags: up to 32 short words or key-value pairs (`agent.tags`).
     :param metadata: up to 32 key-value pairs, as `agent.metadata.<key>`; values longer than 256 characters are cut.
     :param run_id: an id of your own instead of a generated one.
+    :param max_cycles: after how many cycles the agent gives up. Nothing is stopped by it: a run that ends by itself in
+        that cycle, or after it, while its last model call still asked for a tool (or made none), is a `cycle_limit`.
 
-    None of it becomes a metric label or is sent to a provider. After the block, `outcome` is `ok`, `error` or
-    `cancelled`; set it yourself to `cycle_limit` or `budget` where that ended the run.
+    None of it becomes a metric label or is sent to a provider. After the block, `outcome` is `ok`, `error`, `cancelled`
+    or `cycle_limit`; set it yourself to `cycle_limit` or `budget` where you know better. `stop_reason` says why in a
+    word: yours, else the error's class, else the last model call's finish reason.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first are keywords
@@ -62,12 +59,14 @@ class run:  # noqa: N801 - used as a verb: `with run("coder"):`
         tags: Sequence[str] | Mapping[str, str] = (),
         metadata: Mapping[str, object] | None = None,
         run_id: str | None = None,
+        max_cycles: int | None = None,
     ) -> None:
+        super().__init__()
         self._given = (agent, task, user, session, tags, metadata, run_id)
+        self._max_cycles = max_cycles
         self._run: Run | None = None
         self._outcome: semconv.RunOutcome | None = None
-        self._current: Any = None
-        self._attached: Any = None
+        self.stop_reason: str | None = None
 
     @property
     def id(self) -> str:
@@ -91,103 +90,49 @@ class run:  # noqa: N801 - used as a verb: `with run("coder"):`
         else:
             warn_once("run:outcome", "otel-agent: run outcome %r is not one of %s; ignored", outcome, _OUTCOMES)
 
-    def __enter__(self) -> Self:
-        with _RUN:
-            self._begin()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with _RUN:
-            self._end(error)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, error, traceback)
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Make each call of ``function`` a run. Generators are not supported: open the run inside them."""
-        with _RUN:
-            return self._around(function)
-        return function
-
-    def _around(self, function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def one_run(*args: P.args, **kwargs: P.kwargs) -> Any:
-                again = contain.call("run", self._again)
-                if again is None:
-                    return await function(*args, **kwargs)
-                async with again:
-                    return await function(*args, **kwargs)
-
-            return one_run  # type: ignore[return-value]
-
-        @functools.wraps(function)
-        def one(*args: P.args, **kwargs: P.kwargs) -> R:
-            again = contain.call("run", self._again)
-            if again is None:
-                return function(*args, **kwargs)
-            with again:
-                return function(*args, **kwargs)
-
-        return one
-
-    def _again(self) -> run:
+    def _begin(self) -> Place:
         agent, task, user, session, tags, metadata, run_id = self._given
-        return run(agent, task=task, user=user, session=session, tags=tags, metadata=metadata, run_id=run_id)
-
-    def _begin(self) -> None:
-        agent, task, user, session, tags, metadata, run_id = self._given
-        outer = runs.current()
-        within = outer if outer is not None and not outer.implicit else None
+        runs.mend()
+        here, parent = runs.place(), current_context()
+        within = here.run if here is not None and here.run is not None and not here.run.implicit else None
         made = Run(run_id or (within.id if within is not None else runs.new_id()), agent or settings().agent())
         made.task = task
         own = _stamp(user, session, tags, metadata)
         given = {key: value for key, value in (within.stamp if within is not None else {}).items() if key not in own}
         made.stamp = dict([*given.items(), *own.items()][-_MOST_STAMPED:])
         made.tags = _ledger_tags(task, session, tags)
+        if within is not None and within.id == made.id and runs.is_elsewhere(within):
+            runs.note_elsewhere(made.id)
         self._run = made
+        if here is not None and within is not None and ids_in(parent) is None:
+            parent = here.context or within.context or parent
         tracker = engine.runs
         if isinstance(tracker, RunTracker):
             with _RUN:
-                start_span(tracker.tracer, made, otel_context.get_current())
-        self._current = runs.set_current(made)
-        if made.context is not None:
-            self._attached = otel_context.attach(made.context)
+                begin_root(tracker, made, parent)
+        return runs.Place(made, context=made.context, scratch=made.scratch.get("root"))
 
-    def _end(self, error: BaseException | None) -> None:
-        made, current, attached = self._run, self._current, self._attached
-        if made is None or current is None:
+    def _end(self, place: Place, error: BaseException | None) -> None:
+        made = place.run
+        if made is None:
             return
-        self._current = self._attached = None
-        with _RUN:  # each by itself: the caller's context comes first
-            if attached is not None:
-                otel_context.detach(attached)
-        with _RUN:
-            runs.reset_current(current)
+        most = self._max_cycles
         if self._outcome is None:
-            self._outcome = _outcome(error)
+            self._outcome = how(error)
+            limited = most is not None and made.cycle >= most and (made.wants_more or made.last_reason is None)
+            if self._outcome == "ok" and limited:
+                self._outcome = "cycle_limit"
+                self.stop_reason = self.stop_reason or "max_cycles"
         made.outcome = self._outcome
+        if self.stop_reason is None and error is not None and made.outcome != "ok":
+            self.stop_reason = type(error).__qualname__
+        if self.stop_reason is not None:
+            made.stop_reason = str(_short(default_policy().text(str(self.stop_reason))))
         tracker = engine.runs
         name = type(error).__qualname__ if error is not None and made.outcome == "error" else None
-        if isinstance(tracker, RunTracker) and "span" in made.scratch:
-            end_span(tracker, made, time.time_ns(), name)
+        if isinstance(tracker, RunTracker):
+            end_root(tracker, made, None, name)
         made.ended = True
-
-
-def _outcome(error: BaseException | None) -> semconv.RunOutcome:
-    if error is None:
-        return "ok"
-    if type(error).__name__ == "CancelledError" or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-        return "cancelled"
-    return "ok" if isinstance(error, SystemExit) and not error.code else "error"
 
 
 def _short(value: object) -> Any:

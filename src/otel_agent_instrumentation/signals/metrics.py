@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
@@ -101,11 +102,32 @@ class Metrics:
         }
         moment = Moment(call.context, call.end_ns)
         for name in names:
-            wanted = CATALOGUE[name].labels
-            if name not in self._instruments:
-                self._instruments[name] = _instrument(self._meter, name)
-            key = (name, *map(values.get, wanted))
-            self._recorders(key, ("", *wanted)).record(name, call.duration, moment)
+            self._one(name, call.duration, values, moment)
+
+    def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> None:
+        wanted = CATALOGUE[name].labels
+        if name not in self._instruments:
+            self._instruments[name] = _instrument(self._meter, name)
+        key = (name, *map(values.get, wanted))
+        self._recorders(key, ("", *wanted)).record(name, value, moment)
+
+    def measure(
+        self, name: str, value: float, labels: dict[str, Any], run: Run | None, context: Context | None = None
+    ) -> None:
+        """Record ``value`` in the metric ``name``, with the run's agent and those of ``labels`` that it has.
+
+        ``context``: its span becomes the exemplar.
+        """
+        values = {**labels, semconv.AGENT_NAME: run.agent if run is not None else None}
+        self._one(name, value, values, Moment(context or _EMPTY, time.time_ns()))
+
+    def cycle_began(self, run: Run) -> None:
+        """Count a cycle."""
+        self.measure(semconv.CYCLES, 1, {}, run, run.context)
+
+    def state_entered(self, state: str, run: Run | None) -> None:
+        """Count an entry into a state."""
+        self.measure(semconv.STATE_ENTRIES, 1, {semconv.STATE: state}, run)
 
     def run_ended(self, run: Run, seconds: float, error: str | None, context: Context | None) -> None:
         """Record a run's duration."""

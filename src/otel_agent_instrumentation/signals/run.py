@@ -15,24 +15,27 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
+from opentelemetry.trace import SpanKind
 
 from .. import semconv
-from ..core import records, runs
+from ..core import runs
 from ..core.contain import Contained
+from ..core.context import current as current_context
+from ..core.context import ids_in
 from ..core.engine import engine
 from ..core.reaper import reaper
 from ..core.runs import Run
 from ..core.settings import current as settings
+from ..pipeline.quick import SpanStarter
 from . import attributes
-from .spans import identified
+from .opened import OpenSpan, open_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import SpanContext, Tracer
 
     from ..core.spec import Call
+    from .metrics import Metrics
+    from .told import Teller
 
 _MOST = 10_000
 # Other people's samplers, processors and readers run in it: the ledger's record does not depend on them.
@@ -60,46 +63,65 @@ class _Memory:
 
 
 class RunTracker:
-    """Says which run each call belongs to, and ends implicit runs when they are over."""
+    """Says which run each call and block belongs to, and ends implicit runs when they are over."""
 
-    def __init__(self, tracer: Tracer, run_ended: Callable[[Run, float, str | None, Context | None], None]) -> None:
-        self.tracer = tracer
-        self.run_ended = run_ended
+    def __init__(self, tracer: Tracer, measured: Metrics, teller: Teller) -> None:
+        self.start = SpanStarter(tracer, SpanKind.INTERNAL).start
+        self.measured = measured
+        self.teller = teller
         self._answers = _Memory()
         self._traces = _Memory()
         self._open: dict[str, Run] = {}
 
     def enter(self, call: Call) -> None:
         """Find or begin the call's run; set its cycle and, where no span is current, what it hangs in."""
-        request = call.request
-        run = runs.current()
-        if run is None or run.implicit:
-            run = self._implicit(call, run)
+        if runs.mend():
+            call.context = current_context()
+            call.above = ids_in(call.context)
+        place = runs.place()
+        run = (place.run if place is not None else None) or _outlived(call.above)
+        if run is None or run.implicit or run is runs.inherited():
+            run = self._unsaid(run, call.above, call.start_ns, call)
             if run is None:
                 return
-        elif call.above is None:
-            _hang(call, run)
+        if call.above is None:
+            _hang(call, place.context if place is not None and place.run is run else None, run)
         call.run = run
         run.running += 1
-        if request.operation in _MODEL_CALLS:
-            call.cycle = run.begin_cycle(after_tool_result=bool(request.answers))
-        else:
-            call.cycle = run.cycle
+        call.cycle = self._cycle(call, run)
 
-    def _implicit(self, call: Call, here: Run | None) -> Run | None:
+    def _cycle(self, call: Call, run: Run) -> int:
+        if run.counted or run.pinned or call.request.operation not in _MODEL_CALLS:
+            return runs.cycle_in(run)
+        cycle, new = run.begin_cycle(after_tool_result=bool(call.request.answers))
+        if new:
+            self.measured.cycle_began(run)
+        return cycle
+
+    def join(self, above: SpanContext | None, now_ns: int) -> Run | None:
+        """The run that a block belongs to which begins here, below the span ``above``; an implicit one if need be."""
+        run = runs.current() or _outlived(above)
+        if run is None or run.implicit or run is runs.inherited():
+            return self._unsaid(run, above, now_ns, None)
+        return run
+
+    def _unsaid(self, here: Run | None, above: SpanContext | None, now_ns: int, call: Call | None) -> Run | None:
+        """The run where the agent has opened none itself."""
         if not settings().implicit_run:
             return here
-        if call.above is not None:
-            key = ("trace", f"{call.above.trace_id:032x}")
+        if here is not None and above is not None and here.ids is not None and here.ids.trace_id == above.trace_id:
+            return here  # within a block
+        if above is not None:
+            key = ("trace", f"{above.trace_id:032x}")
             run = self._traces.get(key)
             if run is None:
-                run = Run(runs.new_id(), settings().agent(), implicit=True)
+                run = _new_run(now_ns)
                 self._traces.put([key], run)
             return run
-        run = self._answered(call) or here or self._begin(call.start_ns)
+        open_here = here if here is not None and here.implicit else None
+        run = (self._answered(call) if call is not None else None) or open_here or self._begin(now_ns)
         if run is not here and not run.ended:
             runs.set_current(run)
-        _hang(call, run)
         return run
 
     def _answered(self, call: Call) -> Run | None:
@@ -113,8 +135,8 @@ class RunTracker:
         return None
 
     def _begin(self, now_ns: int) -> Run:
-        run = Run(runs.new_id(now_ns), settings().agent(), implicit=True, began_ns=now_ns)
-        start_span(self.tracer, run, Context())
+        run, parent = _new_run(now_ns), runs.inherited()
+        begin_root(self, run, parent.context or Context() if parent is not None else Context())
         self._open[run.id] = run
         reaper.start()
         reaper.at(time.monotonic() + settings().run_idle, lambda: self._idle(run))
@@ -134,6 +156,10 @@ class RunTracker:
                 keys.append((provider, response.id))
             if keys:
                 self._answers.put(keys, run)
+        if call.request.operation in _MODEL_CALLS:
+            reasons = response.finish_reasons if response is not None else ()
+            run.last_reason = reasons[0] if reasons else None
+            run.wants_more = response is not None and bool(response.tool_calls)
         if run.implicit:
             run.scratch["error"] = call.error_type
 
@@ -154,7 +180,7 @@ class RunTracker:
         self._open.pop(run.id, None)
         error: str | None = run.scratch.get("error")
         run.outcome = "ok" if error is None else "cancelled" if error == "CancelledError" else "error"
-        end_span(self, run, run.last_ns or run.began_ns, error if run.outcome == "error" else None)
+        end_root(self, run, run.last_ns or run.began_ns, error if run.outcome == "error" else None)
 
     def close(self) -> None:
         """End all implicit runs of this process: at exit, before the flush."""
@@ -163,70 +189,60 @@ class RunTracker:
                 self.end(run)
 
 
-def _hang(call: Call, run: Run) -> None:
-    """Make the call's span a child of the run's own, whatever the caller's context is."""
-    if run.context is not None:
-        call.context = run.context
-        call.above = run.ids
+def _new_run(now_ns: int) -> Run:
+    """An implicit run: a part of the one that the process inherited, if it did."""
+    above = runs.inherited()
+    if above is None:
+        return Run(runs.new_id(now_ns), settings().agent(), implicit=True, began_ns=now_ns)
+    run = Run(above.id, above.agent, implicit=True, began_ns=now_ns, cycle=above.cycle, pinned=above.cycle)
+    run.stamp, run.tags, run.task = above.stamp, above.tags, above.task
+    return run
 
 
-def start_span(tracer: Tracer, run: Run, parent: Context) -> Span:
-    """Start the `invoke_agent` span of ``run`` and make it the run's context."""
-    start = {semconv.OPERATION_NAME: semconv.INVOKE_AGENT, **attributes.of_run(run, 0)}
+def _outlived(above: SpanContext | None) -> Run | None:
+    """The run that a thread or task was started in, where it outlives it and still has its span above it."""
+    left = runs.raw()
+    run = left.run if left is not None else None
+    if run is None or run.implicit or above is None or run.ids is None or run.ids.trace_id != above.trace_id:
+        return None
+    return run
+
+
+def _hang(call: Call, context: Context | None, run: Run) -> None:
+    """Make the call's span a child of the block it is in, else of the run's own, whatever the caller's context is."""
+    context = context or run.context
+    if context is not None:
+        call.context = context
+        call.above = ids_in(context)
+
+
+def begin_root(tracker: RunTracker, run: Run, parent: Context) -> OpenSpan:
+    """Start the `invoke_agent` span of ``run`` below the one in ``parent`` and make it the run's context."""
+    start = {semconv.OPERATION_NAME: semconv.INVOKE_AGENT, **attributes.of_run(run, run.pinned)}
     if run.implicit:
         start[semconv.RUN_IMPLICIT] = True
     if run.task is not None:
         start[semconv.TASK] = run.task
-    span = INVALID_SPAN
-    with _SDK:
-        span = tracer.start_span(
-            f"{semconv.INVOKE_AGENT} {run.agent}",
-            context=parent,
-            kind=SpanKind.INTERNAL,
-            attributes=start,
-            start_time=run.began_ns,
-            record_exception=False,
-            set_status_on_exception=False,
-        )
-    above = get_current_span(parent).get_span_context()
-    span = identified(span, above)
-    run.scratch.update(span=span, start=start, above=above)
-    run.ids = span.get_span_context()
-    run.context = set_span_in_context(span, parent)
-    return span
+    opened = open_span(tracker.start, f"{semconv.INVOKE_AGENT} {run.agent}", parent, start, run.began_ns)
+    run.scratch["root"] = opened
+    run.ids = opened.span.get_span_context()
+    run.context = opened.context
+    return opened
 
 
-def end_span(tracker: RunTracker, run: Run, end_ns: int, error: str | None) -> None:
-    """End the run's span at ``end_ns``, with its outcome; record its duration; hand on its record. Once."""
-    if run.ended:
+def end_root(tracker: RunTracker, run: Run, end_ns: int | None, error: str | None) -> None:
+    """End the run's span at ``end_ns``, or now, with its outcome; record its duration; hand on its record. Once."""
+    opened: OpenSpan | None = run.scratch.get("root")
+    if run.ended or opened is None:
         return
     run.ended = True
+    if opened.pid != os.getpid():
+        return
     engine.drain()  # the calls in it first
-    span: Span = run.scratch["span"]
-    end: dict[str, Any] = {semconv.RUN_OUTCOME: run.outcome, semconv.RUN_CYCLES: run.cycle}
-    if error is not None:
-        end[semconv.ERROR_TYPE] = error
-    if span.is_recording():
-        with _SDK:
-            span.set_attributes(end)
-            if error is not None:
-                span.set_status(Status(StatusCode.ERROR))
-            span.end(end_ns)
+    end_ns = opened.now() if end_ns is None else end_ns
     with _SDK:
-        tracker.run_ended(run, max(0, end_ns - run.began_ns) / 1e9, error, run.context)
-    if records.wanted():
-        ids, above = span.get_span_context(), run.scratch["above"]
-        records.emit(
-            records.SpanRecord(
-                name=f"{semconv.INVOKE_AGENT} {run.agent}",
-                kind="INTERNAL",
-                trace_id=ids.trace_id,
-                span_id=ids.span_id,
-                parent_id=above.span_id if above.is_valid else None,
-                start_ns=run.began_ns,
-                end_ns=end_ns,
-                status="UNSET" if error is None else "ERROR",
-                attributes={**run.scratch["start"], **end},
-                run=run,
-            )
-        )
+        tracker.measured.run_ended(run, max(0, end_ns - run.began_ns) / 1e9, error, run.context)
+    end: dict[str, Any] = {semconv.RUN_OUTCOME: run.outcome, semconv.RUN_CYCLES: run.cycle}
+    if (reason := run.stop_reason or error or run.last_reason) is not None:
+        end[semconv.RUN_STOP_REASON] = reason
+    opened.end(end_ns, end, error, run, run.pinned)
