@@ -7,13 +7,11 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from . import checks
+from .paths import MASKED
 from .rules import KEY, Hit
 
 if TYPE_CHECKING:
     from .keys import Decision
-
-MASKED: Final = re.compile(r"REDACTED(?::error|:depth|:[a-z0-9_.-]{1,40}:[0-9a-f]{12})?")
-"""What a replacement looks like."""
 
 LONG_NUMBER: Final = 12
 """Digits from which on a number under ``token`` is no count any more."""
