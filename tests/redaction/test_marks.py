@@ -71,13 +71,18 @@ def test_modes_by_rule_and_kind():
 
 @pytest.mark.logs
 def test_what_is_allowed_stays():
-    chosen = Redaction(allow=(r".*@corp-example\.com", r"ghp_[0-9]+", "("), plain_keys=("sort_token",), keys=("badge",))
+    chosen = Redaction(
+        allow=(r".*@corp-example\.com", r"ghp_[0-9]+", "("), plain_keys=("sort_token",), keys=("badge", "key_card")
+    )
     policy = Policy(settings=Settings(redaction=chosen))
     assert policy.text(f"{MAIL} {SECRET}") == f"{MAIL} REDACTED"
     assert policy.attributes({"sort_token": "abc", "x.badge": "17", "password": "x@corp-example.com"}) == {
         "sort_token": "abc", "x.badge": "REDACTED", "password": "x@corp-example.com",
     }  # fmt: skip
     assert policy.text('{"badge": "17"}') == '{"badge": "REDACTED"}'
+    assert policy.text('{"keyCard": "17", "key": "18", "api_key": "19"}') == (
+        '{"keyCard": "REDACTED", "key": "18", "api_key": "REDACTED"}'
+    )
 
 
 def test_kinds_and_rules_are_switched():

@@ -60,11 +60,17 @@ class Fields:
     """The finder of values by their names, of which a user may add some."""
 
     def __init__(self, names: Sequence[str] = ()) -> None:
-        more = {max(re.split(r"[^a-z0-9]+", name.lower()), key=len).encode(): name.lower() for name in names}
-        told = {stem: re.sub(r"[^a-z0-9]+", "[^a-z0-9]?", name) for stem, name in more.items() if stem}
+        patterns = dict(_STEMS)
+        told: list[str] = []
+        for name in names:
+            words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+            if words:
+                told.append("[^a-z0-9]?".join(words))
+                stem = words[0].encode()
+                patterns[stem] = f"{patterns[stem]}|{told[-1]}" if stem in patterns else told[-1]
         after = keys.TAIL + _CLOSE + _SEPARATOR
-        self._stems: Final = {stem: f"(?:{pattern}){after}".encode() for stem, pattern in {**_STEMS, **told}.items()}
-        stems = "|".join([keys.IN_TEXT, *(told[stem] for stem in told)])
+        self._stems: Final = {stem: f"(?:{pattern}){after}".encode() for stem, pattern in patterns.items()}
+        stems = "|".join([keys.IN_TEXT, *told])
         self.screens: Final = (f"(?i)(?:{stems}){keys.TAIL}{_SCREEN}", QUERY_SCREEN)
         """For RE2: one of them occurs wherever a name may give a value away."""
 

@@ -112,8 +112,11 @@ class Rule:
         if not self.starts:
             match = self.pattern.search(data)
             while match is not None:
-                forbidden = self._forbidden(data, match.start())
-                end = match.start() + 1 if forbidden else self._take(match, data, hits)
+                if self._forbidden(data, match.start()):
+                    # All that begins in these digits stands behind a digit, too.
+                    end = _DIGITS.match(data, match.start()).end()  # pyright: ignore[reportOptionalMemberAccess] - matches ""
+                else:
+                    end = self._take(match, data, hits)
                 match = self.pattern.search(data, max(end, match.start() + 1))
             return
         for literal in self.starts:
@@ -167,6 +170,7 @@ class Rule:
         return max(end, match.end())
 
 
+_DIGITS = re.compile(rb"[0-9]*")
 _ESCAPED = re.compile(rb"[nrtbf]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}")
 
 
