@@ -35,6 +35,14 @@ def test_equal_secrets_stay_joinable(tmp_path):
     assert policy.payload({"password": policy.value("password", "hunter2")})[1] == []
 
 
+def test_a_mark_is_never_marked_again():
+    policy = hashed(redaction_key="k")
+    for text in ("amqp://u:hunter2@h/x", '{"password": "hunter2"}', "token=a1B2c3D4e5F6g7H8i9J0&x=1", f"a {MAIL}"):
+        once = policy.text(text)
+        assert "REDACTED:" in once
+        assert hashed(redaction_key="other").text(once) == once
+
+
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path):
     path = tmp_path / "state" / "redaction.key"
     one = hashed(redaction_key_file=str(path)).text(SECRET)

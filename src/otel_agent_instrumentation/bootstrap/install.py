@@ -25,7 +25,7 @@ from ..metrics.catalogue import CATALOGUE
 from ..pipeline.accounts import snapshots
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
-from ..redaction import selfcheck
+from ..redaction import loading, selfcheck
 from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
 from ..signals.events import Events
@@ -68,7 +68,8 @@ class State:
     """Providers of the application that the guard was put around."""
     opening: threading.Lock = field(default_factory=threading.Lock)
     forking: bool = False
-    """Whether `opening` is held for a fork that is under way."""
+    """Whether `opening` is held for a fork that is under way; ``held``: whether redaction's lock is."""
+    held: bool = False
     arranged: ExitCoordinator | None = None
     """The coordinator that has been told what to do at exit."""
     active: bool = False
@@ -344,9 +345,18 @@ def _before_fork() -> None:
     # have them half imported, for good. So nobody forks while that goes on.
     with _HOOKS:
         state.forking = state.opening.acquire(timeout=_LONGEST_IMPORT)
+        state.held = loading.lock.acquire(timeout=_LONGEST_IMPORT)
+
+
+def _let_go() -> None:
+    if state.held:
+        state.held = False
+        loading.lock.release()
 
 
 def _in_parent() -> None:
+    with _HOOKS:
+        _let_go()
     if state.forking:
         state.forking = False
         state.opening.release()
@@ -354,6 +364,8 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     state.forking = False
+    with _HOOKS:
+        _let_go()  # by the thread that took it: the child has no other
     with _HOOKS:
         streams.forget_live()
         engine.forget()

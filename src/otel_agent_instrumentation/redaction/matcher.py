@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import encoded, screen
+from . import encoded, loading, screen
 from .fields import Fields
 from .paths import MASKED
 
@@ -44,7 +44,8 @@ class Matcher:
         """Load RE2 now, unless it is not to be used; return the name of the engine that screens: `re2` or `re`."""
         if self._left >= 0:
             self._left = -1
-            self._screen = screen.fastest(self._rules, self._names) or self._screen
+            with loading.lock:
+                self._screen = screen.fastest(self._rules, self._names) or self._screen
         return self._screen.name
 
     def find(self, text: str, judge: Callable[[str], Decision]) -> list[Hit]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..core import settings as in_force
 from ..core.contain import Contained
-from . import keys
+from . import keys, loading
 from .paths import MASKED, differences, plain
 
 if TYPE_CHECKING:
@@ -81,26 +81,32 @@ class _Shared:
 
     def ready(self) -> Find:
         """Return the value rules, loaded at the first text: start-up does not pay for them."""
-        if self.find is None:
-            from .marks import Marks
-            from .matcher import Matcher
-            from .rules import KEY, build
+        find = self.find
+        if find is None:
+            with loading.lock:
+                find = self._load()
+        return find
 
-            settings = self.settings or in_force.current()
-            chosen = settings.redaction
-            rules = build(settings.redaction_off, settings.redaction_on, chosen.rules)
-            self.marks = Marks(settings, {rule.id: rule.row.kind for rule in rules})
-            names = KEY not in settings.redaction_off
-            own = keys.judge_with(chosen.keys, chosen.plain_keys) if names else keys.judge_none
-            self.judge = self.own_judge or own
-            find = self.own_find
-            if find is None:
-                later = None if settings.redaction_engine == "re" else _FAST_AFTER
-                matcher = Matcher(rules, chosen.keys, names=names, fast_after=later)
-                find, self.warm = matcher.find, matcher.warm
-            # Last: another thread that sees it finds the rest.
-            self.find = find
-        return self.find
+    def _load(self) -> Find:
+        from .marks import Marks
+        from .matcher import Matcher
+        from .rules import KEY, build
+
+        settings = self.settings or in_force.current()
+        chosen = settings.redaction
+        rules = build(settings.redaction_off, settings.redaction_on, chosen.rules)
+        self.marks = Marks(settings, {rule.id: rule.row.kind for rule in rules})
+        names = KEY not in settings.redaction_off
+        own = keys.judge_with(chosen.keys, chosen.plain_keys) if names else keys.judge_none
+        self.judge = self.own_judge or own
+        find = self.own_find
+        if find is None:
+            later = None if settings.redaction_engine == "re" else _FAST_AFTER
+            matcher = Matcher(rules, chosen.keys, names=names, fast_after=later)
+            find, self.warm = matcher.find, matcher.warm
+        # Last: another thread that sees it finds the rest.
+        self.find = find
+        return find
 
     def reset(self) -> None:
         self.find = None
