@@ -98,7 +98,10 @@ def _policies() -> dict[str, Policy]:
     for name, policy in policies.items():
         begin = time.perf_counter()
         policy.hits("the first text")
-        print(f"  {name:4} rules loaded and compiled at the first text: {(time.perf_counter() - begin) * 1e3:.1f} ms")
+        first = time.perf_counter()
+        policy.engine()
+        print(f"  {name:4} the rules, at the first text: {(first - begin) * 1e3:.1f} ms; ", end="")
+        print(f"the engine, after a hundred: {(time.perf_counter() - first) * 1e3:.1f} ms")
     return policies
 
 
@@ -144,7 +147,7 @@ def _history(policies: dict[str, Policy]) -> None:
     turns = [_prose(2048) for _ in range(40)]
     for name in policies:
         policy = Policy(settings=Settings(redaction_engine=ENGINES[name]))  # type: ignore[arg-type]
-        policy.hits("the first text")
+        policy.engine()
         begin = time.thread_time()
         for turn in range(1, 41):
             policy.payload([{"role": "user", "content": text} for text in turns[:turn]])

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 
 import openai
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from otel_agent_instrumentation import config, semconv
 from otel_agent_instrumentation.bootstrap.choices import choose
 from otel_agent_instrumentation.envelope import schema
+from otel_agent_instrumentation.redaction.policy import Policy
 from otel_agent_instrumentation.testing import lines
 from otel_agent_instrumentation.testing.capture import capture
 from otel_agent_instrumentation.testing.provider import Provider, openai_error
@@ -102,6 +104,10 @@ def test_the_configuration_file_is_understood(tmp_path):
     settings = config.load({})
     assert settings.warnings == ()
     assert (settings.agent_name, settings.disabled, settings.run_idle) == ("coder", ("anthropic",), 120)
+    policy = Policy(settings=replace(settings, redaction_key="k"))
+    text = "badge_number: Ab12cd34, TCK-123456, sort_token=a1B2c3D4e5F6g7H8i9J0, jo@example.org"
+    told = "badge_number: REDACTED, TCK-REDACTED, sort_token=a1B2c3D4e5F6g7H8i9J0, jo@example.org"
+    assert policy.text(text) == told
 
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}

@@ -201,7 +201,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     TOKEN_MODALITY: Attribute("required", cardinality="low"),
     RUN_OUTCOME: Attribute("required", cardinality="low"),
     EXPORTER: _LOW,
-    REDACTION_RULE: Attribute(cardinality="bounded"),
+    REDACTION_RULE: _LOW,
     REDACTION_PLACE: _LOW,
     REASON: _LOW,
     SIGNAL: _LOW,

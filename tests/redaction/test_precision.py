@@ -18,12 +18,12 @@ from otel_agent_instrumentation.redaction.matcher import Matcher
 from otel_agent_instrumentation.redaction.rules import build
 
 RULES = build((), (), ())
-ENGINES = [Matcher(RULES), Matcher(RULES, fast=False)]
+ENGINES = [Matcher(RULES), Matcher(RULES, fast_after=None)]
 MOST_A_MEGABYTE = 10
 LEFT_OUT = {"test", "tests", "idlelib", "site-packages", "dist-packages"}
 
 
-@pytest.fixture(params=ENGINES, ids=lambda matcher: matcher.engine)
+@pytest.fixture(params=ENGINES, ids=Matcher.warm)
 def matcher(request) -> Matcher:
     return request.param
 

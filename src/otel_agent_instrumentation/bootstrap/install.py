@@ -21,7 +21,7 @@ from ..integrations import _neighbours as neighbours
 from ..ledger.exporter import use_writer
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
-from ..redaction import selfcheck
+from ..redaction import loading, selfcheck
 from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
 from . import summary
@@ -341,7 +341,9 @@ def _before_fork() -> None:
     # The ledger's modules are imported with the first event, on a thread of ours: a child forked meanwhile would
     # have them half imported, for good. So nobody forks while that goes on. The observers' likewise.
     with _HOOKS:
-        state.held = [lock for lock in (state.observing, state.opening) if lock.acquire(timeout=_LONGEST_IMPORT)]
+        state.held = [
+            lock for lock in (state.observing, state.opening, loading.lock) if lock.acquire(timeout=_LONGEST_IMPORT)
+        ]
 
 
 def _in_parent() -> None:
@@ -351,6 +353,9 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
+    with _HOOKS:
+        if loading.lock in state.held:
+            loading.lock.release()  # by the thread that took it: the child has no other
     state.held = []
     with _HOOKS:
         runs.after_fork_in_child()

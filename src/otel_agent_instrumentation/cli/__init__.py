@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "show": f"{__name__}.show",
     "doctor": f"{__name__}.doctor",
+    "redact": f"{__name__}.redact",
 }
 """Sub-command to module. A module is imported only where its command, or the help, is asked for."""
 

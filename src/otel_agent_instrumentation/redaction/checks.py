@@ -195,9 +195,13 @@ def verhoeff(data: bytes, start: int, end: int) -> Span | None:
 
 _CALM: Final = 4
 _RANDOM_LENGTH: Final = 16
+_FEW: Final = 5
 _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _HEX: Final = re.compile(rb"[0-9a-fA-F]{16,}\Z")
-_WORDS: Final = re.compile(rb"(?:[A-Z]?[a-z]+|[A-Z]+|[0-9]{1,2})(?:[_./-](?:[A-Z]?[a-z]+|[A-Z]+|[0-9]{1,2}))*\Z")
+_WORD = r"(?:(?:[A-Z]?[a-z]+|[A-Z]+)[0-9]{0,2}|[0-9]{1,2})"
+_WORDS: Final = re.compile(rf"{_WORD}(?:[_./-]{_WORD})*\Z".encode())
+    rb"(?:(?:[A-Z]?[a-z]+|[A-Z]+)[0-9]{0,2}|[0-9]{1,2})(?:[_./-](?:(?:[A-Z]?[a-z]+|[A-Z]+)[0-9]{0,2}|[0-9]{1,2}))*\Z"
+)
 
 
 def looks_random(token: bytes) -> bool:
@@ -205,7 +209,7 @@ def looks_random(token: bytes) -> bool:
 
     Shannon's entropy alone calls every other identifier a secret; words joined by separators are none.
     """
-    if len(token) < _RANDOM_LENGTH or not any(byte in _DIGITS for byte in token):
+    if len(token) < _RANDOM_LENGTH or len(set(token)) < _FEW or not any(byte in _DIGITS for byte in token):
         return False
     if _HEX.match(token) or _UUID.match(token):
         return True

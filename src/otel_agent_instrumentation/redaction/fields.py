@@ -9,11 +9,11 @@ whatever it is; after a bare name only what looks like a secret does, as prose a
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from . import keys, values
+from . import keys
 from .rules import KEY, Hit, escaped
-from .values import Expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,13 +60,17 @@ class Fields:
     """The finder of values by their names, of which a user may add some."""
 
     def __init__(self, names: Sequence[str] = ()) -> None:
-        more = {max(re.split(r"[^a-z0-9]+", name.lower()), key=len).encode(): name.lower() for name in names}
-        told = {stem: re.sub(r"[^a-z0-9]+", "[^a-z0-9]?", name) for stem, name in more.items() if stem}
+        patterns = dict(_STEMS)
+        told: list[str] = []
+        for name in names:
+            words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+            if words:
+                told.append("[^a-z0-9]?".join(words))
+                stem = words[0].encode()
+                patterns[stem] = f"{patterns[stem]}|{told[-1]}" if stem in patterns else told[-1]
         after = keys.TAIL + _CLOSE + _SEPARATOR
-        self._stems: Final = {
-            stem: re.compile(f"(?:{pattern}){after}".encode()) for stem, pattern in {**_STEMS, **told}.items()
-        }
-        stems = "|".join([keys.IN_TEXT, *(told[stem] for stem in told)])
+        self._stems: Final = {stem: f"(?:{pattern}){after}".encode() for stem, pattern in patterns.items()}
+        stems = "|".join([keys.IN_TEXT, *told])
         self.screens: Final = (f"(?i)(?:{stems}){keys.TAIL}{_SCREEN}", QUERY_SCREEN)
         """For RE2: one of them occurs wherever a name may give a value away."""
 
@@ -77,6 +81,8 @@ class Fields:
 
     def find(self, text: str, data: bytes, judge: Callable[[str], Decision], hits: list[Hit]) -> None:
         """Add the values of ``text`` that go by their names to ``hits``. ``data``: the text as ASCII."""
+        from .values import is_masked
+
         low, done = data.lower(), 0
         for match in self._names(low):
             start = match.start()
@@ -94,20 +100,27 @@ class Fields:
         for match in _QUERY.finditer(low) if _may_hold_query(low) else ():
             value = text[match.start(1) : match.end(1)]
             code = match.group()[1:5] == b"code"
-            if not values.is_masked(value) and (not code or len(value) >= _SHORTEST_CODE):
+            if not is_masked(value) and (not code or len(value) >= _SHORTEST_CODE):
                 hits.append(Hit(match.start(1), match.end(1), KEY))
 
     def _names(self, low: bytes) -> list[re.Match[bytes]]:
         found: list[re.Match[bytes]] = []
         for stem, pattern in self._stems.items():
             at = low.find(stem)
-            while at >= 0:
-                match = pattern.match(low, at)
+            # Compiled at its first find: start-up has better things to do.
+            compiled = _compiled(pattern) if at >= 0 else None
+            while at >= 0 and compiled is not None:
+                match = compiled.match(low, at)
                 if match is not None:
                     found.append(match)
                 at = low.find(stem, at + 1)
         found.sort(key=_start)
         return found
+
+
+@cache
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern)
 
 
 def _start(match: re.Match[bytes]) -> int:
@@ -120,6 +133,8 @@ def _may_hold_query(low: bytes) -> bool:
 
 def _value(text: str, start: int, match: re.Match[bytes], judge: Callable[[str], Decision]) -> Hit | None:  # noqa: PLR0911 - one a notation
     """Return the value that belongs to the name at ``start``, if it goes."""
+    from . import values
+
     (opened, closed), separator, at = match.span(1), match.group(2), match.end(2)
     name = text[start : opened if closed > 0 else match.start(2)].rstrip()
     decision = judge(name)
@@ -140,9 +155,9 @@ def _value(text: str, start: int, match: re.Match[bytes], judge: Callable[[str],
     if separator not in _PLAIN_SEPARATORS:
         at = match.start(2) + (len(separator) if separator == b"==" else _lead(separator))
         told = separator.startswith((b" is ", b" was "))
-        return values.assigned(text, at, decision, Expect(only_random=not told))
+        return values.assigned(text, at, decision, values.Expect(only_random=not told))
     anything = tight and (flag or name.isupper())
-    return values.assigned(text, at, decision, Expect(anything, separator == b",", separator == b"=", tight))
+    return values.assigned(text, at, decision, values.Expect(anything, separator == b",", separator == b"=", tight))
 
 
 _PLAIN_SEPARATORS = frozenset({b":", b"=", b"=>", b":=", b","})
@@ -156,6 +171,8 @@ def _lead(separator: bytes) -> int:
 
 
 def _whole(match: re.Match[str] | None, decision: Decision) -> Hit | None:
+    from . import values
+
     if match is None or values.is_masked(match.group()) or values.is_placeholder(match.group()):
         return None
     if decision.keep_numbers and match.group().isdigit() and len(match.group()) < values.LONG_NUMBER:

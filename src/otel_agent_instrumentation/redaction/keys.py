@@ -114,6 +114,11 @@ def judge(key: str) -> Decision:
     return PLAIN
 
 
+def judge_none(key: str) -> Decision:
+    """Return the decision for ``key`` where the rules for names are switched off."""
+    return ID if key in _IDS else PLAIN
+
+
 def judge_with(secret: Sequence[str], plain: Sequence[str]) -> Callable[[str], Decision]:
     """Return `judge` with the user's own names: ``secret`` and ``plain`` ones, whole or as the last segments."""
     if not secret and not plain:

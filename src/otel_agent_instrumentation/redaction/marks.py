@@ -7,7 +7,6 @@ kept in a file that its owner alone can read. It is read at the first secret who
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -62,10 +61,14 @@ class Marks:
         told = secret if isinstance(secret, str) else repr(secret)
         if self._key is None:
             self._key = self._load()
+        import hashlib
+
         digest = hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES, key=self._key)
         return f"{REDACTED}:{rule}:{digest.hexdigest()}"
 
     def _load(self) -> bytes:
+        import hashlib
+
         if self._given:
             return hashlib.blake2b(self._given.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
         path = Path(self._file).expanduser() if self._file else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import encoded, screen
+from . import encoded, loading, screen
 from .fields import Fields
-from .values import MASKED
+from .paths import MASKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,24 +21,39 @@ _DEEPEST: Final = 3
 class Matcher:
     """Finds what goes in a text. Safe to share between threads: it holds nothing of a text."""
 
-    __slots__ = ("_encoded", "_fields", "_names", "_rules", "_screen", "engine")
+    __slots__ = ("_encoded", "_fields", "_left", "_names", "_rules", "_screen")
 
     def __init__(
-        self, rules: Sequence[Rule], keys: Sequence[str] = (), *, fast: bool = True, names: bool = True
+        self, rules: Sequence[Rule], keys: Sequence[str] = (), *, names: bool = True, fast_after: int | None = 0
     ) -> None:
-        """Use ``rules``; ``fast``: RE2 where it is installed; ``names``: values that their names give away, too.
+        """Use ``rules``; ``names``: values that their names give away, too; ``keys``: more of such names.
 
-        ``keys``: more of such names.
+        ``fast_after``: RE2 is loaded, where it is installed, at the text of this number: a process that looks at few
+        does not pay for it. None: never.
         """
         self._rules = rules
         self._names = Fields(keys)
-        self._screen = screen.make(rules, self._names, fast=fast)
-        self.engine = self._screen.name
+        self._screen: screen.Screen = screen.LiteralScreen(rules, self._names)
         self._fields = len(rules) if names else -1
         self._encoded = len(rules) + 1
+        self._left = -1 if fast_after is None else fast_after
+        if fast_after == 0:
+            self.warm()
+
+    def warm(self) -> str:
+        """Load RE2 now, unless it is not to be used; return the name of the engine that screens: `re2` or `re`."""
+        if self._left >= 0:
+            self._left = -1
+            with loading.lock:
+                self._screen = screen.fastest(self._rules, self._names) or self._screen
+        return self._screen.name
 
     def find(self, text: str, judge: Callable[[str], Decision]) -> list[Hit]:
         """Return what of ``text`` goes, in order; ``judge`` decides about the names of fields in it."""
+        if self._left > 0:
+            self._left -= 1
+            if not self._left:
+                self.warm()
         # One byte a character: offsets are the same.
         data = text.encode("ascii", "replace")
         found = self._screen.which(data)

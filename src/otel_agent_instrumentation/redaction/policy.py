@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..core import settings as in_force
 from ..core.contain import Contained
-from . import keys
-from .paths import differences, plain
+from . import keys, loading
+from .paths import MASKED, differences, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +43,8 @@ _MAX_KEYS = 4096
 _CLEAN_BYTES = 1 << 20
 _CLEAN_LONGEST = 1 << 16
 _SHORTEST = 6
+# Start-up looks at some fifty texts, of the resource and the self-check; loading RE2 would be the most of its time.
+_FAST_AFTER = 128
 
 _SCALARS: Final = frozenset(
     {
@@ -51,7 +53,6 @@ _SCALARS: Final = frozenset(
     }
 )
 _ID = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{16})?\Z")
-_MASKED = re.compile(r"REDACTED(?::error|:depth|:[a-z0-9_.-]{1,40}:[0-9a-f]{12})?\Z")
 
 # No form of a secret fits: its name needs no look at what it holds, and no fault can take it.
 _PLAIN_NAME = re.compile(r"[A-Za-z_]{1,24}(?:\.[A-Za-z_]{1,24}){0,8}\Z")
@@ -75,29 +76,36 @@ class _Shared:
         self.clean: set[str] = set()
         self.clean_bytes = 0
         self.counts: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self.engine = ""
+        self.warm: Callable[[], str] = str
 
     def ready(self) -> Find:
         """Return the value rules, loaded at the first text: start-up does not pay for them."""
-        if self.find is None:
-            from .marks import Marks
-            from .matcher import Matcher
-            from .rules import KEY, build
+        find = self.find
+        if find is None:
+            with loading.lock:
+                find = self._load()
+        return find
 
-            settings = self.settings or in_force.current()
-            chosen = settings.redaction
-            rules = build(settings.redaction_off, settings.redaction_on, chosen.rules)
-            self.marks = Marks(settings, {rule.id: rule.row.kind for rule in rules})
-            self.judge = self.own_judge or keys.judge_with(chosen.keys, chosen.plain_keys)
-            find = self.own_find
-            if find is None:
-                matcher = Matcher(
-                    rules, chosen.keys, fast=settings.redaction_engine != "re", names=KEY not in settings.redaction_off
-                )
-                find, self.engine = matcher.find, matcher.engine
-            # Last: another thread that sees it finds the rest.
-            self.find = find
-        return self.find
+    def _load(self) -> Find:
+        from .marks import Marks
+        from .matcher import Matcher
+        from .rules import KEY, build
+
+        settings = self.settings or in_force.current()
+        chosen = settings.redaction
+        rules = build(settings.redaction_off, settings.redaction_on, chosen.rules)
+        self.marks = Marks(settings, {rule.id: rule.row.kind for rule in rules})
+        names = KEY not in settings.redaction_off
+        own = keys.judge_with(chosen.keys, chosen.plain_keys) if names else keys.judge_none
+        self.judge = self.own_judge or own
+        find = self.own_find
+        if find is None:
+            later = None if settings.redaction_engine == "re" else _FAST_AFTER
+            matcher = Matcher(rules, chosen.keys, names=names, fast_after=later)
+            find, self.warm = matcher.find, matcher.warm
+        # Last: another thread that sees it finds the rest.
+        self.find = find
+        return find
 
     def reset(self) -> None:
         self.find = None
@@ -166,6 +174,11 @@ class Policy:
         find = self._shared.ready()
         found = find(text, self._decide_inner)
         return [hit for hit in found if not self._shared.marks.allows(text[hit.start : hit.end])]
+
+    def engine(self) -> str:
+        """Return what screens the texts: ``re2``, or ``re`` where the extra ``[fast]`` is not installed. Loads it."""
+        self._shared.ready()
+        return self._shared.warm()
 
     def value(self, key: str, value: Any) -> Any:
         """Return ``value`` as it may leave under ``key``; the same object if nothing in it is secret."""
@@ -256,7 +269,7 @@ class Policy:
         if isinstance(value, (str, bytes, list, tuple, dict)) and len(cast("Any", value)) == 0:
             return cast("Any", value)
         shared = self._shared
-        if isinstance(value, str) and (_MASKED.match(value) or shared.marks.allows(value)):
+        if isinstance(value, str) and (MASKED.fullmatch(value) or shared.marks.allows(value)):
             return value
         shared.counts["key", self.place] += 1
         mark = shared.marks.mark("key", value)

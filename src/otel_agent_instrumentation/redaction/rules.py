@@ -15,20 +15,20 @@ Patterns see the text as ASCII bytes, one a character, with ``?`` for what is no
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from functools import cached_property
-from importlib import resources
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
 from ..core.contain import warn_once
-from . import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ..config import UserRule
+    from .checks import Check
 
 KEY: Final = "key"
 """The rule of values that go by the name of their key."""
@@ -90,8 +90,12 @@ class Rule:
         return re.compile(f"[{self.row.left}]".encode()) if self.row.left else None
 
     @cached_property
-    def _check(self) -> checks.Check | None:
-        return checks.CHECKS[self.row.check] if self.row.check else None
+    def _check(self) -> Check | None:
+        if not self.row.check:
+            return None
+        from . import checks
+
+        return checks.CHECKS[self.row.check]
 
     @cached_property
     def _behind(self) -> bytes:
@@ -108,8 +112,11 @@ class Rule:
         if not self.starts:
             match = self.pattern.search(data)
             while match is not None:
-                forbidden = self._forbidden(data, match.start())
-                end = match.start() + 1 if forbidden else self._take(match, data, hits)
+                if self._forbidden(data, match.start()):
+                    # All that begins in these digits stands behind a digit, too.
+                    end = _DIGITS.match(data, match.start()).end()  # pyright: ignore[reportOptionalMemberAccess] - matches ""
+                else:
+                    end = self._take(match, data, hits)
                 match = self.pattern.search(data, max(end, match.start() + 1))
             return
         for literal in self.starts:
@@ -163,6 +170,7 @@ class Rule:
         return max(end, match.end())
 
 
+_DIGITS = re.compile(rb"[0-9]*")
 _ESCAPED = re.compile(rb"[nrtbf]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}")
 
 
@@ -191,8 +199,8 @@ def _rest(data: bytes, end: int) -> int:
 
 def built_in() -> list[Row]:
     """Return the rows of ``rules.json``, in its order: what stands earlier names a match that two rules share."""
-    data = resources.files(__name__.rpartition(".")[0]).joinpath("rules.json").read_bytes()
-    return msgspec.json.decode(data, type=list[Row])
+    data = pkgutil.get_data(__name__, "rules.json")
+    return msgspec.json.decode(data or b"", type=list[Row])
 
 
 def build(off: Sequence[str], on: Sequence[str], user: Iterable[UserRule]) -> list[Rule]:

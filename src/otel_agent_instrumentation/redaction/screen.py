@@ -121,13 +121,12 @@ class Re2Screen:
         return sorted(found)
 
 
-def make(rules: Sequence[Rule], names: Fields, *, fast: bool = True) -> Screen:
-    """Return the quickest screen that can be had for ``rules``; ``fast=False`` asks for the one without RE2."""
-    if fast:
-        try:
-            import re2
-        except ImportError:
-            return LiteralScreen(rules, names)
-        with _RE2:
-            return Re2Screen(re2, rules, names)
-    return LiteralScreen(rules, names)
+def fastest(rules: Sequence[Rule], names: Fields) -> Screen | None:
+    """Return the screen of RE2 for ``rules``; None where it cannot be had."""
+    try:
+        import re2
+    except ImportError:
+        return None
+    with _RE2:
+        return Re2Screen(re2, rules, names)
+    return None

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from . import checks
+from .paths import MASKED
 from .rules import KEY, Hit
 
 if TYPE_CHECKING:
     from .keys import Decision
-
-MASKED: Final = re.compile(r"REDACTED(?::error|:depth|:[a-z0-9_.-]{1,40}:[0-9a-f]{12})?")
-"""What a replacement looks like."""
 
 LONG_NUMBER: Final = 12
 """Digits from which on a number under ``token`` is no count any more."""
@@ -64,8 +64,12 @@ def of_field(text: str, start: int, quote: str, decision: Decision) -> Hit | Non
     return Hit(start, end, KEY, quote)
 
 
-class Expect(NamedTuple):
-    """What may stand after a bare name and its separator."""
+class Expect(msgspec.Struct, frozen=True):
+    """What may stand after a bare name and its separator.
+
+    No named tuple: making one runs code from a string, which at an exit by SIGINT takes the interpreter's note of the
+    signal away (this module may be imported there).
+    """
 
     anything: bool = False
     """It is a flag, or a variable of the environment: the value goes whatever it is."""
