@@ -22,7 +22,7 @@ from otel_agent_instrumentation.testing.provider import Provider, openai_error
 from suite_policy import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = ("adding-an-integration", "configuration", "envelope", "metrics", "safety")
+PAGES = ("adding-an-integration", "commands-and-files", "configuration", "envelope", "metrics", "safety")
 INTEGRATION = ROOT / "src" / "otel_agent_instrumentation" / "integrations" / "groq.py"
 SPAN_EVENTS = {semconv.EVENT_ATTEMPT}
 

@@ -95,12 +95,36 @@ TOOL_CALL_COUNT = "agent.tool_calls.count"
 TOOL_CALL_NAMES = "agent.tool_calls.names"
 TOOL_CALL_IDS = "agent.tool_calls.ids"
 REDACTION_FAULT = "agent.redaction.fault"
+REDACTED_FIELDS = "agent.redaction.fields"
+"""JSON paths of what redaction replaced in this span or log record."""
 EXPORTER = "agent.exporter"
 REASON = "agent.reason"
 SIGNAL = "agent.signal"
 
+# Commands and files.
+PROCESS_EXECUTABLE_NAME = "process.executable.name"
+PROCESS_EXECUTABLE_PATH = "process.executable.path"
+PROCESS_COMMAND_ARGS = "process.command_args"
+PROCESS_EXIT_CODE = "process.exit.code"
+PROCESS_PID = "process.pid"
+COMMAND_SHELL = "agent.command.shell"
+COMMAND_OUTCOME = "agent.command.outcome"
+COMMAND_STDOUT_SIZE = "agent.command.stdout.size"
+COMMAND_STDOUT_DIGEST = "agent.command.stdout.digest"
+COMMAND_STDERR_SIZE = "agent.command.stderr.size"
+COMMAND_STDERR_DIGEST = "agent.command.stderr.digest"
+ARTIFACTS_CREATED = "agent.artifacts.created"
+ARTIFACTS_MODIFIED = "agent.artifacts.modified"
+ARTIFACTS_DELETED = "agent.artifacts.deleted"
+ARTIFACTS_UNTRACKED = "agent.artifacts.untracked"
+
 RunOutcome = Literal["ok", "error", "cancelled", "cycle_limit", "budget"]
 StreamEnd = Literal["closed", "abandoned", "never_iterated"]
+CommandOutcome = Literal["exited", "killed", "not_started", "unknown"]
+ArtifactChange = Literal["created", "modified", "deleted"]
+
+COMMAND_TOOL = "command"
+"""`gen_ai.tool.name` and `gen_ai.tool.type` of a command: a word of ours, so that it may be a label."""
 
 # --- events ---------------------------------------------------------------------------------------------------------
 EVENT_INFERENCE_DETAILS = "gen_ai.client.inference.operation.details"
@@ -109,6 +133,15 @@ EVENT_RESOURCE = "resource"
 EVENT_SPAN_ENDED = "span.ended"
 EVENT_METRICS = "metrics.snapshot"
 EVENT_PIPELINE = "agent.pipeline_closed"
+# Commands and files.
+EVENT_COMMAND_STARTED = "executor.command_started"
+EVENT_COMMAND_COMPLETED = "executor.command_completed"
+EVENT_EXECUTOR_ERROR = "executor.error"
+EVENT_ARTIFACTS: dict[ArtifactChange, str] = {
+    "created": "artifact.created",
+    "modified": "artifact.modified",
+    "deleted": "artifact.deleted",
+}
 
 # --- metric names: what no flavour changes --------------------------------------------------------------------------
 INVOKE_AGENT_DURATION = "gen_ai.invoke_agent.duration"
@@ -206,6 +239,27 @@ ATTRIBUTES: dict[str, Attribute] = {
             TOOL_CALL_NAMES,
             TOOL_CALL_IDS,
             REDACTION_FAULT,
+            REDACTED_FIELDS,
+        ),
+        _HIGH,
+    ),
+    # Commands and files.
+    **dict.fromkeys((COMMAND_SHELL, COMMAND_OUTCOME), _LOW),
+    **dict.fromkeys(
+        (
+            PROCESS_EXECUTABLE_NAME,
+            PROCESS_EXECUTABLE_PATH,
+            PROCESS_COMMAND_ARGS,
+            PROCESS_EXIT_CODE,
+            PROCESS_PID,
+            COMMAND_STDOUT_SIZE,
+            COMMAND_STDOUT_DIGEST,
+            COMMAND_STDERR_SIZE,
+            COMMAND_STDERR_DIGEST,
+            ARTIFACTS_CREATED,
+            ARTIFACTS_MODIFIED,
+            ARTIFACTS_DELETED,
+            ARTIFACTS_UNTRACKED,
         ),
         _HIGH,
     ),
@@ -222,6 +276,11 @@ EVENTS: frozenset[str] = frozenset(
         EVENT_SPAN_ENDED,
         EVENT_METRICS,
         EVENT_PIPELINE,
+        # Commands and files.
+        EVENT_COMMAND_STARTED,
+        EVENT_COMMAND_COMPLETED,
+        EVENT_EXECUTOR_ERROR,
+        *EVENT_ARTIFACTS.values(),
     }
 )
 

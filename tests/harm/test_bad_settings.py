@@ -25,6 +25,7 @@ BAD: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("metric_interval_ms", "timeout", "traces_timeout", "logs_timeout", "metrics_timeout"), NUMBER),
     "semconv": WORD,
     "content": WORD,
+    **dict.fromkeys(("commands", "files"), WORD),
 }
 # Any text is a name or a list of names: what cannot be had is told where it is looked for, see below.
 FREE = {

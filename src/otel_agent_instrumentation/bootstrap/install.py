@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import _logs, metrics, trace
 
 from .. import config, integrations, semconv
-from ..core import patching, records, runs, streams
+from ..core import patching, processes, records, runs, streams
 from ..core import settings as settings_in_force
 from ..core.contain import Contained, warn_once
 from ..core.engine import engine
@@ -31,6 +31,7 @@ from ..signals.events import Events
 from ..signals.metrics import Metrics
 from ..signals.run import RunTracker
 from ..signals.spans import Spans
+from ..signals.tell import Teller
 from . import summary
 from .choices import choose
 from .providers import Providers, build, metrics_in_child, resource_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import Observation
 
+    from ..core.runs import Run
     from ..ledger.writer import Writer
 
 _log = logging.getLogger(semconv.SCOPE)
@@ -191,7 +193,7 @@ def instrument(
     _arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
-    _know({*(only or ()), *settings.disabled}, {*integrations.BUILTIN, *contributed, "threads"})
+    _know({*(only or ()), *settings.disabled}, {*integrations.BUILTIN, *contributed, "threads", *_CHOSEN})
     with _STEP:
         neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
@@ -203,7 +205,30 @@ def instrument(
     if "threads" not in settings.disabled:
         with _STEP:
             patching.apply(thread_runs.INTEGRATION)
+    _follow(settings, set(_CHOSEN if only is None else only) - set(settings.disabled))
     self_check()
+
+
+_CHOSEN = ("commands", "files")
+
+
+def _follow(settings: config.Settings, chosen: set[str]) -> None:
+    """Commands and files of active runs: patched when the first such run begins, not before."""
+    modes = {"commands": settings.commands, "files": settings.files}
+    wanted = {name: mode for name, mode in modes.items() if name in chosen and mode != "off"}
+    if wanted:
+        runs.at_active(partial(_run_begins, wanted))
+
+
+def _run_begins(wanted: dict[str, str], run: Run) -> bool:
+    for name, mode in list(wanted.items()):
+        if mode == "active" or not run.implicit:
+            wanted.pop(name, None)
+            integration = integrations.load(name)
+            with _STEP:
+                if integration is not None:
+                    patching.apply(integration)
+    return not wanted
 
 
 def _know(named: set[str], known: set[str]) -> None:
@@ -224,6 +249,7 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     redact = default_policy().attributes
     measured = Metrics(meter, flavours, _dropped)
     _ledger(settings)
+    engine.tell = Teller(logger, redact).tell
     state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
     # Spans last: the span's end is what others wait for.
     engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
@@ -306,6 +332,7 @@ def _in_child() -> None:
     state.forking = False
     with _HOOKS:
         streams.forget_live()
+        processes.forget_live()
         engine.forget()
         state.opening = threading.Lock()  # held for the fork, by a thread that the child does not have
         if state.providers is not None:
@@ -318,6 +345,7 @@ def close_open() -> None:
     """End what is open: streams that somebody still holds, implicit runs. Before a flush."""
     reaper.drain()
     streams.abandon_live()
+    processes.abandon_live()
     engine.drain()
     if state.tracker is not None:
         state.tracker.close()
@@ -337,7 +365,8 @@ def uninstrument() -> None:
         with _STEP:  # each by itself: whatever fails, the clients are as they were
             step()
     engine.enabled = False
-    engine.runs = None
+    runs.at_active(None)
+    engine.runs = engine.tell = None
     engine.observe()
     records.clear_sinks()
     if state.coordinator is not None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanContext
 
@@ -43,6 +45,8 @@ class Run:
     """Calls that have begun and not ended."""
     ended: bool = False
     outcome: semconv.RunOutcome = "ok"
+    ending: dict[object, Callable[[], Mapping[str, Any] | None]] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
+    """What is to be done when the run ends, by a key of its owner's; what it returns goes on the run's span."""
     scratch: dict[str, Any] = field(default_factory=dict[str, Any])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -65,7 +69,24 @@ def current() -> Run | None:
 
 def set_current(run: Run | None) -> Any:
     """Make ``run`` current for this thread or task; returns the token that `reset_current` takes."""
+    if _at_active is not None and run is not None:
+        active(run)
     return _current.set(run)
+
+
+_at_active: Callable[[Run], bool] | None = None
+
+
+def at_active(prepare: Callable[[Run], bool] | None) -> None:
+    """Have ``prepare`` called with each run that becomes active, until it says that it has done its work."""
+    global _at_active  # noqa: PLW0603 - one a process
+    _at_active = prepare
+
+
+def active(run: Run) -> None:
+    """Say that ``run`` is active: what is installed for active runs only is installed now."""
+    if _at_active is not None and _at_active(run):
+        at_active(None)
 
 
 def reset_current(token: Any) -> None:

@@ -44,9 +44,16 @@ def _span(record: SpanRecord) -> dict[str, Any]:
 
 
 def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:
-    """``payload`` as it may be written, with `redacted_fields`."""
+    """``payload`` as it may be written, with `redacted_fields`: also what was replaced before it came here."""
     told, paths = policy.payload(payload, "payload")
-    return {**told, "redacted_fields": paths}
+    # An event of ours: its payload is what the attributes of its log record are.
+    paths += [f"payload{path.removeprefix('attributes')}" for path in _listed(payload)]
+    paths += [f"payload.{path}" for path in _listed(payload.get("attributes"))]
+    return {**told, "redacted_fields": sorted(set(paths))}
+
+
+def _listed(attributes: Any) -> list[str]:
+    return list(attributes.get(semconv.REDACTED_FIELDS, ())) if isinstance(attributes, dict) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
 
 
 def span_payload(  # noqa: PLR0913 - the parts of a span

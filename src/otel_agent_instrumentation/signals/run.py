@@ -20,6 +20,7 @@ from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, get_
 from .. import semconv
 from ..core import records, runs
 from ..core.contain import Contained
+from ..core.context import current, ids_in
 from ..core.engine import engine
 from ..core.reaper import reaper
 from ..core.runs import Run
@@ -86,15 +87,26 @@ class RunTracker:
         else:
             call.cycle = run.cycle
 
+    def active(self) -> Run | None:
+        """The run of this thread or task, or of the span that is current in it."""
+        run = runs.current()
+        if run is not None:
+            return run
+        above = ids_in(current())
+        return self._traces.get(("trace", f"{above.trace_id:032x}")) if above is not None else None
+
     def _implicit(self, call: Call, here: Run | None) -> Run | None:
         if not settings().implicit_run:
             return here
         if call.above is not None:
             key = ("trace", f"{call.above.trace_id:032x}")
             run = self._traces.get(key)
+            if run is None and here is not None and call.api.durations is not None:
+                return here  # what is no model call begins no run
             if run is None:
                 run = Run(runs.new_id(), settings().agent(), implicit=True)
                 self._traces.put([key], run)
+                runs.active(run)
             return run
         run = self._answered(call) or here or self._begin(call.start_ns)
         if run is not here and not run.ended:
@@ -134,7 +146,7 @@ class RunTracker:
                 keys.append((provider, response.id))
             if keys:
                 self._answers.put(keys, run)
-        if run.implicit:
+        if run.implicit and call.api.durations is None:  # how a tool's failure is taken is for the model to say
             run.scratch["error"] = call.error_type
 
     def _idle(self, run: Run) -> None:
@@ -201,9 +213,14 @@ def end_span(tracker: RunTracker, run: Run, end_ns: int, error: str | None) -> N
     if run.ended:
         return
     run.ended = True
+    end: dict[str, Any] = {semconv.RUN_OUTCOME: run.outcome, semconv.RUN_CYCLES: run.cycle}
+    for finish in list(run.ending.values()):
+        with _CLOSE:
+            end.update(finish() or {})
+    run.ending.clear()
+    end_ns = max(end_ns, run.last_ns)  # nor before what it ended itself
     engine.drain()  # the calls in it first
     span: Span = run.scratch["span"]
-    end: dict[str, Any] = {semconv.RUN_OUTCOME: run.outcome, semconv.RUN_CYCLES: run.cycle}
     if error is not None:
         end[semconv.ERROR_TYPE] = error
     if span.is_recording():
