@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
 
 import openai
 import pytest
@@ -24,7 +23,7 @@ from otel_agent_instrumentation.testing.provider import Provider, openai_error
 from suite_policy import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = ("adding-an-integration", "configuration", "envelope", "metrics", "runs", "safety")
+PAGES = ("adding-an-integration", "commands-and-files", "configuration", "envelope", "metrics", "runs", "safety")
 INTEGRATION = ROOT / "src" / "otel_agent_instrumentation" / "integrations" / "groq.py"
 SPAN_EVENTS = {semconv.EVENT_ATTEMPT}
 
@@ -104,7 +103,7 @@ def test_the_configuration_file_is_understood(tmp_path):
     settings = config.load({})
     assert settings.warnings == ()
     assert (settings.agent_name, settings.disabled, settings.run_idle) == ("coder", ("anthropic",), 120)
-    policy = Policy(settings=replace(settings, redaction_key="k"))
+    policy = Policy(settings=settings._replace(redaction_key="k"))
     text = "badge_number: Ab12cd34, TCK-123456, sort_token=a1B2c3D4e5F6g7H8i9J0, jo@example.org"
     told = "badge_number: REDACTED, TCK-REDACTED, sort_token=a1B2c3D4e5F6g7H8i9J0, jo@example.org"
     assert policy.text(text) == told

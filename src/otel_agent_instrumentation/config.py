@@ -108,6 +108,18 @@ OPTIONS: tuple[Option, ...] = (
     Option("agent_name", ("OTEL_AGENT_NAME",), str, "Name of the agent where the code gives none."),
     Option("implicit_run", ("OTEL_AGENT_IMPLICIT_RUN",), _boolean, "One tree for an agent that opens no run itself."),
     Option("run_idle", ("OTEL_AGENT_RUN_IDLE",), _positive, "Seconds without a call after which such a run ends."),
+    Option(
+        "commands",
+        ("OTEL_AGENT_COMMANDS",),
+        _one_of("active", "explicit", "off"),
+        "Commands that are recorded: of every active run, of those under `run()` only, or none.",
+    ),
+    Option(
+        "files",
+        ("OTEL_AGENT_FILES",),
+        _one_of("active", "explicit", "off"),
+        "The same for files that a run creates, modifies or deletes.",
+    ),
     Option("ledger", ("OTEL_AGENT_LEDGER",), _boolean, "The ledger file, whatever exporters are chosen."),
     Option("ledger_dir", ("OTEL_AGENT_LEDGER_DIR",), str, "Folder of the ledger files."),
     Option("ledger_path", ("OTEL_AGENT_LEDGER_PATH", "AGI_LEDGER_PATH"), str, "One shared ledger file instead."),
@@ -229,6 +241,8 @@ class Settings(NamedTuple):
     agent_name: str | None = None
     implicit_run: bool = True
     run_idle: float = 60.0
+    commands: Literal["active", "explicit", "off"] = "active"
+    files: Literal["active", "explicit", "off"] = "active"
     ledger: bool | None = None
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None

@@ -127,9 +127,30 @@ SIGNAL = "agent.signal"
 SPAN_CYCLE = "agent.cycle"
 SPAN_STEP = "agent.step"
 SPAN_REVIEW = "agent.review"
+# Commands and files.
+PROCESS_EXECUTABLE_NAME = "process.executable.name"
+PROCESS_EXECUTABLE_PATH = "process.executable.path"
+PROCESS_COMMAND_ARGS = "process.command_args"
+PROCESS_EXIT_CODE = "process.exit.code"
+PROCESS_PID = "process.pid"
+COMMAND_SHELL = "agent.command.shell"
+COMMAND_OUTCOME = "agent.command.outcome"
+COMMAND_STDOUT_SIZE = "agent.command.stdout.size"
+COMMAND_STDOUT_DIGEST = "agent.command.stdout.digest"
+COMMAND_STDERR_SIZE = "agent.command.stderr.size"
+COMMAND_STDERR_DIGEST = "agent.command.stderr.digest"
+ARTIFACTS_CREATED = "agent.artifacts.created"
+ARTIFACTS_MODIFIED = "agent.artifacts.modified"
+ARTIFACTS_DELETED = "agent.artifacts.deleted"
+ARTIFACTS_UNTRACKED = "agent.artifacts.untracked"
 
 RunOutcome = Literal["ok", "error", "cancelled", "cycle_limit", "budget"]
 StreamEnd = Literal["closed", "abandoned", "never_iterated"]
+CommandOutcome = Literal["exited", "killed", "not_started", "unknown"]
+ArtifactChange = Literal["created", "modified", "deleted"]
+
+COMMAND_TOOL = "command"
+"""`gen_ai.tool.name` and `gen_ai.tool.type` of a command: a word of ours, so that it may be a label."""
 
 # --- events ---------------------------------------------------------------------------------------------------------
 EVENT_INFERENCE_DETAILS = "gen_ai.client.inference.operation.details"
@@ -148,6 +169,15 @@ EVENT_PROFILE_SELECTED = "optimizer.profile_selected"
 EVENT_BENCHMARK_COMPLETED = "optimizer.benchmark_completed"
 EVENT_STATE_ENTERED = "agent.state.entered"
 EVENT_STATE_EXITED = "agent.state.exited"
+# Commands and files.
+EVENT_COMMAND_STARTED = "executor.command_started"
+EVENT_COMMAND_COMPLETED = "executor.command_completed"
+EVENT_EXECUTOR_ERROR = "executor.error"
+EVENT_ARTIFACTS: dict[ArtifactChange, str] = {
+    "created": "artifact.created",
+    "modified": "artifact.modified",
+    "deleted": "artifact.deleted",
+}
 
 # --- metric names: what no flavour changes --------------------------------------------------------------------------
 INVOKE_AGENT_DURATION = "gen_ai.invoke_agent.duration"
@@ -275,6 +305,20 @@ ATTRIBUTES: dict[str, Attribute] = {
             OPTIMIZER_HARDWARE,
             OPTIMIZER_THROUGHPUT,
             OPTIMIZER_LATENCY_MS,
+            # Commands and files.
+            PROCESS_EXECUTABLE_NAME,
+            PROCESS_EXECUTABLE_PATH,
+            PROCESS_COMMAND_ARGS,
+            PROCESS_EXIT_CODE,
+            PROCESS_PID,
+            COMMAND_STDOUT_SIZE,
+            COMMAND_STDOUT_DIGEST,
+            COMMAND_STDERR_SIZE,
+            COMMAND_STDERR_DIGEST,
+            ARTIFACTS_CREATED,
+            ARTIFACTS_MODIFIED,
+            ARTIFACTS_DELETED,
+            ARTIFACTS_UNTRACKED,
         ),
         _HIGH,
     ),
@@ -301,6 +345,11 @@ EVENTS: frozenset[str] = frozenset(
         EVENT_SPAN_ENDED,
         EVENT_METRICS,
         EVENT_PIPELINE,
+        # Commands and files.
+        EVENT_COMMAND_STARTED,
+        EVENT_COMMAND_COMPLETED,
+        EVENT_EXECUTOR_ERROR,
+        *EVENT_ARTIFACTS.values(),
     }
 )
 

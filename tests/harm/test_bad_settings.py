@@ -27,6 +27,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "ledger_tcp": ("localhost", "localhost:", ":4000", "host:name", "host:0", "host:70000", "☃"),
     "redaction_mode": WORD,
     "redaction_engine": WORD,
+    **dict.fromkeys(("commands", "files"), WORD),
 }
 # Any text is a name or a list of names: what cannot be had is told where it is looked for, see below.
 FREE = {

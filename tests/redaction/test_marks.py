@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import stat
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ MAIL = "jane.doe@" + "corp-example.com"
 
 
 def hashed(**settings: Any) -> Policy:
-    return Policy(settings=replace(Settings(redaction_mode="hash"), **settings))
+    return Policy(settings=Settings(redaction_mode="hash")._replace(**settings))
 
 
 def test_equal_secrets_stay_joinable(tmp_path):

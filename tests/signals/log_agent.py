@@ -27,7 +27,7 @@ def main(configured: str) -> None:
             raise ValueError("broken")  # noqa: TRY301 - logged right below
         except ValueError:
             log.exception("failed")
-    print([*logging.getLogger().handlers] != [], file=sys.stdout)
+    print([*logging.getLogger().handlers] != [], file=sys.stdout)  # noqa: T201 - an agent says how far it came
 
 
 if __name__ == "__main__":

@@ -192,7 +192,7 @@ def instrument(
     if state.coordinator is None:
         state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.active = True
-    _prepare(settings, tracer_provider, meter_provider, logger_provider)
+    _prepare(settings, tracer_provider, meter_provider, logger_provider, only)
     _arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
@@ -232,7 +232,13 @@ def _know(named: set[str], known: set[str]) -> None:
         )
 
 
-def _prepare(settings: config.Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> None:
+def _prepare(
+    settings: config.Settings,
+    tracer_provider: Any,
+    meter_provider: Any,
+    logger_provider: Any,
+    only: Iterable[str] | None,
+) -> None:
     """What need not wait for a call; the rest is left to `ready`."""
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     count_losses(meter, _drain, dropped)
@@ -249,7 +255,7 @@ def _prepare(settings: config.Settings, tracer_provider: Any, meter_provider: An
         own = state.providers is not None and tracer_provider is state.providers.tracer
         observers.record(settings, _writer)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
-        observers.follow(settings.disabled)
+        observers.follow(settings, only)
 
     state.observe = observe
     if _ENGINE in sys.modules:

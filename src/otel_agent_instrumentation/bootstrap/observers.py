@@ -7,10 +7,12 @@ a process that makes no call, as most children of an agent are, pays nothing.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from .. import config, semconv
+from .. import config, integrations, semconv
 from ..core import handover, patching, records, runs, streams
+from ..core import processes as commands
 from ..core import settings as settings_in_force
 from ..core.contain import Contained
 from ..core.engine import engine
@@ -25,13 +27,14 @@ from ..signals.told import Teller
 from .choices import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Iterable
 
     from opentelemetry._logs import Logger
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Tracer
 
     from ..config import Settings
+    from ..core.runs import Run
     from ..ledger.writer import Writer
 
 _STEP = Contained("observers.step")
@@ -44,7 +47,9 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     policy = default_policy().at("content")
     redact = policy.attributes
     measured = Metrics(meter, flavours)
-    tracker = engine.runs = RunTracker(tracer, measured, Teller(logger, policy.payload))
+    teller = Teller(logger, policy.payload)
+    tracker = engine.runs = RunTracker(tracer, measured, teller)
+    engine.tell = teller.record
     # Spans last: the span's end is what others wait for.
     engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
     # With providers of the application a span is expected to be there when the call returns.
@@ -58,12 +63,29 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     return tracker
 
 
-def follow(disabled: Collection[str]) -> None:
-    """Have runs follow work into other threads and processes."""
+def follow(settings: Settings, only: Iterable[str] | None) -> None:
+    """Have runs follow work into other threads and processes, and into the commands and files of active runs."""
     for integration in _STANDARD:
-        if integration.name not in disabled:
+        if integration.name not in settings.disabled:
             with _STEP:
                 patching.apply(integration)
+    modes = {"commands": settings.commands, "files": settings.files}
+    chosen = set(modes if only is None else only) - set(settings.disabled)
+    wanted = {name: mode for name, mode in modes.items() if name in chosen and mode != "off"}
+    if wanted:
+        # Patched when the first such run begins, not before.
+        runs.at_active(partial(_run_begins, wanted))
+
+
+def _run_begins(wanted: dict[str, str], run: Run) -> bool:
+    for name, mode in list(wanted.items()):
+        if mode == "active" or not run.implicit:
+            wanted.pop(name, None)
+            integration = integrations.load(name)
+            with _STEP:
+                if integration is not None:
+                    patching.apply(integration)
+    return not wanted
 
 
 def record(settings: Settings, writer: Callable[[], Writer]) -> None:
@@ -90,6 +112,7 @@ def close_open(tracker: RunTracker | None) -> None:
     """End what is open: streams that somebody still holds, implicit runs. Before a flush."""
     reaper.drain()
     streams.abandon_live()
+    commands.abandon_live()
     engine.drain()
     if tracker is not None:
         tracker.close()
@@ -98,6 +121,7 @@ def close_open(tracker: RunTracker | None) -> None:
 def forget_in_child() -> None:
     """In a forked child: what was open is the parent's."""
     streams.forget_live()
+    commands.forget_live()
     engine.forget()
 
 
@@ -109,6 +133,7 @@ def drain() -> None:
 def let_go() -> None:
     """Switch the engine off."""
     engine.enabled = False
-    engine.runs = None
+    runs.at_active(None)
+    engine.runs = engine.tell = None
     engine.observe()
     records.clear_sinks()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .contain import Contained
 from .context import attach as _attach
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from .records import EventRecord
+    from .runs import Run
     from .spec import Api, Observer, Request
 
     Begin = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[Api, Request] | None]
@@ -45,6 +47,7 @@ _WAIT = 0.2  # seconds
 _RUNS = Contained("engine.runs")
 _LEAVE = Contained("engine.leave")
 _END = Contained("engine.end")
+_EVENT = Contained("engine.event")
 _FACT = Contained("engine.error_facts")
 _RESULT = Contained("engine.result")
 
@@ -60,17 +63,24 @@ class Runs(Protocol):
         """The call has ended."""
         ...
 
+    def active(self) -> Run | None:
+        """The run that is active in this thread or task (contracts 5), if any."""
+        ...
+
 
 class Engine:
     """The observers of this process, and the two verbs begin and end. One instance; see :data:`engine`."""
 
     def __init__(self) -> None:
         self.runs: Runs | None = None
+        self.tell: Callable[[EventRecord, Context | None], None] | None = None
+        """Gives an event of ours to OTel's logs, in a context, and to the ledger. See `announce`."""
         self.stand_down: Callable[[Call, Context], bool] | None = None
         self.defers = False
         """Whether the ends of calls may be told a moment later, on a thread of ours: the caller does not pay."""
         self.enabled = False
         self._ended: deque[Call] = deque()
+        self._events: deque[tuple[EventRecord, Context | None]] = deque()
         self._awaited = False
         self._drained = 0
         # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
@@ -114,6 +124,18 @@ class Engine:
                 on_start(call)
         return call
 
+    def active(self, mode: Literal["active", "explicit", "off"]) -> Run | None:
+        """The active run, if what has the setting ``mode`` is recorded in it, and nobody suppressed it here."""
+        if not self.enabled or self.runs is None:
+            return None
+        call = _calls.get()
+        if call is not None and call.api.durations is None:
+            return None  # within a model call: the client's own doing, as openai's `uname`
+        run = self.runs.active()
+        if run is None or mode == "off" or (run.implicit and mode == "explicit") or suppressed(_get_current()):
+            return None
+        return run
+
     def end(self, call: Call, *, end_clock: int | None = None) -> None:
         """End a call once; later ends are ignored. ``end_clock``: `perf_counter_ns` of its last activity, else now."""
         try:
@@ -137,12 +159,22 @@ class Engine:
             if self.defers:
                 self._ended.append(call)
                 if not self._awaited:
-                    self._awaited = True  # one timer, whoever drains meanwhile: else each end would wake the thread
-                    reaper.at(time.monotonic() + _WAIT, self._due)
+                    self._wait()
                 elif len(self._ended) >= _MOST_WAITING or clock - self._drained > _SOON:
                     self.drain()
             else:
                 self._tell(call)
+
+    def announce(self, record: EventRecord, context: Context | None) -> None:
+        """Tell an event of ours a moment later, in ``context``: safe in a finaliser, also of somebody's file."""
+        if self.tell is not None:
+            self._events.append((record, context))
+            if not self._awaited:
+                self._wait()
+
+    def _wait(self) -> None:
+        self._awaited = True  # one timer, whoever drains meanwhile: else each end would wake the thread
+        reaper.at(time.monotonic() + _WAIT, self._due)
 
     def _tell(self, call: Call) -> None:
         for observer, on_end in self._observers:
@@ -158,6 +190,11 @@ class Engine:
                 call = self._ended.popleft()
                 call.more = bool(self._ended)
                 self._tell(call)
+            while self._events:
+                event = self._events.popleft()
+                with _EVENT:
+                    if self.tell is not None:
+                        self.tell(*event)
 
     def _due(self) -> None:
         self._awaited = False
@@ -166,6 +203,7 @@ class Engine:
     def forget(self) -> None:
         """In a forked child: what ended before the fork is the parent's to tell."""
         self._ended.clear()
+        self._events.clear()
         self._awaited = False  # the timer is the parent's, too
         self._telling = threading.RLock()
 

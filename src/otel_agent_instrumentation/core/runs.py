@@ -16,6 +16,8 @@ from .context import attach
 from .context import current as otel_current
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanContext
 
@@ -58,6 +60,8 @@ class Run:
     """The finish reason of its last model call."""
     wants_more: bool = False
     """Whether its last model call asked for a tool."""
+    ending: dict[object, Callable[[], Mapping[str, Any] | None]] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
+    """What is to be done when the run ends, by a key of its owner's; what it returns goes on the run's span."""
     scratch: dict[str, Any] = field(default_factory=dict[str, Any])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -189,7 +193,24 @@ def _home() -> tuple[int, int]:
 
 def set_current(run: Run | None) -> Any:
     """Make ``run`` current for this thread or task; returns the token that `reset_current` takes."""
+    if _at_active is not None and run is not None:
+        active(run)
     return _current.set(Place(run) if run is not None else None)
+
+
+_at_active: Callable[[Run], bool] | None = None
+
+
+def at_active(prepare: Callable[[Run], bool] | None) -> None:
+    """Have ``prepare`` called with each run that becomes active, until it says that it has done its work."""
+    global _at_active  # noqa: PLW0603 - one a process
+    _at_active = prepare
+
+
+def active(run: Run) -> None:
+    """Say that ``run`` is active: what is installed for active runs only is installed now."""
+    if _at_active is not None and _at_active(run):
+        at_active(None)
 
 
 def reset_current(token: Any) -> None:

@@ -22,7 +22,7 @@ BUILTIN = {"openai": "openai", "anthropic": "anthropic", "groq": "groq"}
 """Integration modules of this package, by their name in `OTEL_AGENT_DISABLED` and `instrument(only=...)`, and the
 client's top-level module: ours is imported when that is, so that a process without the client pays nothing for it."""
 
-STANDARD = ("threads", "processes", "logging")
+STANDARD = ("threads", "processes", "logging", "commands", "files")
 """What of the standard library is patched, by its name in `OTEL_AGENT_DISABLED`."""
 
 

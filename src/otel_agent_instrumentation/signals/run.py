@@ -90,6 +90,14 @@ class RunTracker:
         run.running += 1
         call.cycle = self._cycle(call, run)
 
+    def active(self) -> Run | None:
+        """The run of this thread or task, or of the span that is current in it."""
+        run = runs.current()
+        if run is not None:
+            return run
+        above = ids_in(current_context())
+        return self._traces.get(("trace", f"{above.trace_id:032x}")) if above is not None else None
+
     def _cycle(self, call: Call, run: Run) -> int:
         if run.counted or run.pinned or call.request.operation not in _MODEL_CALLS:
             return runs.cycle_in(run)
@@ -114,9 +122,12 @@ class RunTracker:
         if above is not None:
             key = ("trace", f"{above.trace_id:032x}")
             run = self._traces.get(key)
+            if run is None and here is not None and call is not None and call.api.durations is not None:
+                return here  # what is no model call begins no run
             if run is None:
                 run = _new_run(now_ns)
                 self._traces.put([key], run)
+                runs.active(run)
             return run
         open_here = here if here is not None and here.implicit else None
         run = (self._answered(call) if call is not None else None) or open_here or self._begin(now_ns)
@@ -160,7 +171,7 @@ class RunTracker:
             reasons = response.finish_reasons if response is not None else ()
             run.last_reason = reasons[0] if reasons else None
             run.wants_more = response is not None and bool(response.tool_calls)
-        if run.implicit:
+        if run.implicit and call.api.durations is None:  # how a tool's failure is taken is for the model to say
             run.scratch["error"] = call.error_type
 
     def _idle(self, run: Run) -> None:
@@ -238,11 +249,15 @@ def end_root(tracker: RunTracker, run: Run, end_ns: int | None, error: str | Non
     run.ended = True
     if opened.pid != os.getpid():
         return
+    end: dict[str, Any] = {semconv.RUN_OUTCOME: run.outcome, semconv.RUN_CYCLES: run.cycle}
+    for finish in list(run.ending.values()):
+        with _CLOSE:
+            end.update(finish() or {})
+    run.ending.clear()
     engine.drain()  # the calls in it first
-    end_ns = opened.now() if end_ns is None else end_ns
+    end_ns = max(opened.now() if end_ns is None else end_ns, run.last_ns)  # nor before what it ended itself
     with _SDK:
         tracker.measured.run_ended(run, max(0, end_ns - run.began_ns) / 1e9, error, run.context)
-    end: dict[str, Any] = {semconv.RUN_OUTCOME: run.outcome, semconv.RUN_CYCLES: run.cycle}
     if (reason := run.stop_reason or error or run.last_reason) is not None:
         end[semconv.RUN_STOP_REASON] = reason
     opened.end(end_ns, end, error, run, run.pinned)

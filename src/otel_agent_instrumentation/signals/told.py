@@ -92,6 +92,22 @@ class Teller:
             told["redacted_fields"] = paths
             records.emit(records.EventRecord(name, time_ns, told, ids.trace_id, ids.span_id, run=run, cycle=cycle))
 
+    def record(self, record: records.EventRecord, context: Context | None) -> None:
+        """Tell an event whose payload is bounded: the log record's attributes are the run's and its."""
+        run = record.run
+        clean, _ = self._redact(record.payload, "payload")
+        about = attributes.of_run(run, record.cycle) if run is not None else {}
+        with _LOG:  # by itself: processors of anyone's
+            self._logger.emit(
+                timestamp=record.time_ns,
+                context=context,
+                severity_number=SeverityNumber.INFO,
+                event_name=record.name,
+                attributes={**about, **clean},
+            )
+        if records.wanted():
+            records.emit(record)
+
 
 def _bounded(value: Any) -> Any:
     if isinstance(value, str):

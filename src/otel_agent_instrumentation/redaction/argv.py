@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command's arguments: what a flag, an assignment or a header names as a secret goes, also across two arguments.
+
+Value rules see one argument at a time; `--password`, `hunter2` are two. Each argument passes the policy all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from . import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .policy import Policy
+
+_REDACTED: Final = "REDACTED"
+_LONGEST_SEEN = 8192
+# A flag with its value in the same text, an assignment, or a header: what stands before the value.
+_NAMED = re.compile(r"(?<![\w.-])(?:--?[A-Za-z][\w.-]*(?:=|[ \t]+)|[A-Za-z_][\w.-]*(?:=|:[ \t]*))")
+_VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s\"'`;|&<>()]+")
+_HEADER_VALUE = re.compile(r"[^\"'\r\n]+")
+_FLAG = re.compile(r"--?[A-Za-z][\w.-]*\Z")
+_USER_FLAGS = frozenset({"-u", "--user", "--proxy-user", "-U"})
+# Programs whose `-p` takes a password, attached or as the next argument.
+_PASSWORD_P = frozenset({"sshpass", "mysql", "mysqldump", "mysqladmin", "mariadb"})
+
+
+def redact_argv(program: str, words: Sequence[str], policy: Policy) -> tuple[list[str], list[int]]:
+    """``words`` (the arguments of ``program``) as they may leave, and the indices of those that changed.
+
+    An argument longer than 8,192 characters is cut there before it is looked at.
+    """
+    told: list[str] = []
+    secret_next = user_next = False
+    for word in words:
+        plain = word[:_LONGEST_SEEN]
+        if secret_next and not plain.startswith("-"):
+            told.append(_REDACTED)
+        elif user_next and ":" in plain:
+            told.append(f"{plain.partition(':')[0]}:{_REDACTED}")
+        elif program in _PASSWORD_P and plain.startswith("-p") and len(plain) > 2:  # noqa: PLR2004 - more than the flag
+            told.append(f"-p{_REDACTED}")
+        else:
+            told.append(policy.text(redact_line(plain)))
+        flag = _FLAG.match(plain) is not None
+        secret_next = flag and (keys.judge(plain.lstrip("-")).secret or (program in _PASSWORD_P and plain == "-p"))
+        user_next = plain in _USER_FLAGS
+    return told, [index for index, word in enumerate(words) if told[index] != word[:_LONGEST_SEEN]]
+
+
+def redact_line(text: str) -> str:
+    """A line for a shell, or one argument, without the values of what is named as a secret in it."""
+    pieces: list[str] = []
+    done = 0
+    for found in _NAMED.finditer(text):
+        named, start = found.group(), found.end()
+        if start <= done or not keys.judge(named.strip("-=: \t")).secret:
+            continue
+        header = named.rstrip()[-1] == ":"
+        value = (_HEADER_VALUE if header else _VALUE).match(text, start)
+        if value is None or (value.group().startswith("-") and named[-1] in " \t" and not header):
+            continue
+        pieces += (text[done:start], _REDACTED)
+        done = value.end()
+    return "".join((*pieces, text[done:])) if pieces else text
