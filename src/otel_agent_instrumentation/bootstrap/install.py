@@ -21,8 +21,6 @@ from ..core.reaper import reaper
 from ..integrations import _neighbours as neighbours
 from ..integrations import threads as thread_runs
 from ..ledger.exporter import use_writer
-from ..metrics.catalogue import CATALOGUE
-from ..pipeline.accounts import snapshots
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
 from ..redaction import loading, selfcheck
@@ -32,15 +30,13 @@ from ..signals.events import Events
 from ..signals.metrics import Metrics
 from ..signals.run import RunTracker
 from ..signals.spans import Spans
-from . import summary
+from . import counters, ledger_socket, summary
 from .choices import choose
 from .providers import Providers, build, metrics_in_child, resource_of
 from .stamp import LogStamp, SpanStamp, StampingGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from opentelemetry.metrics import Observation
+    from collections.abc import Iterable, Mapping
 
     from ..ledger.writer import Writer
     from ..pipeline.batch import Lane
@@ -228,9 +224,8 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     redact = default_policy().at("content").attributes
-    measured = Metrics(meter, flavours, _dropped)
-    row = CATALOGUE[semconv.REDACTIONS]
-    meter.create_observable_counter(row.name, [_redactions], unit=row.unit, description=row.description)
+    measured = Metrics(meter, flavours, counters.dropped)
+    counters.watch_redactions(meter)
     _ledger(settings)
     state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
     # Spans last: the span's end is what others wait for.
@@ -248,23 +243,6 @@ def _may_defer() -> bool:
     return not settings_in_force.capturing()
 
 
-def _dropped() -> Iterable[Observation]:
-    return [
-        metrics.Observation(
-            count, {semconv.SIGNAL: books.signal, semconv.EXPORTER: books.exporter, semconv.REASON: reason}
-        )
-        for books in snapshots()
-        for reason, count in books.dropped.items()
-    ]
-
-
-def _redactions(options: metrics.CallbackOptions) -> Iterable[Observation]:  # noqa: ARG001 - OTel's signature
-    return [
-        metrics.Observation(count, {semconv.REDACTION_RULE: rule, semconv.REDACTION_PLACE: place})
-        for (rule, place), count in default_policy().counts().items()
-    ]
-
-
 def _ledger(settings: config.Settings) -> None:
     spans, events = choose(settings, "traces").ledger, choose(settings, "logs").ledger
     if not (spans or events or settings.ledger_tcp):
@@ -280,7 +258,8 @@ def _ledger(settings: config.Settings) -> None:
                 resource = state.providers.resource if state.providers is not None else resource_of(settings)
                 told = resource_attributes(resource)
                 made = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent())
-                made.socket = _socket(settings)
+                if settings.ledger_tcp is not None:
+                    state.socket, made.socket = ledger_socket.connect(settings, state.coordinator)
                 state.writer = made
             return state.writer
 
@@ -298,22 +277,6 @@ def _ledger(settings: config.Settings) -> None:
 
     use_writer(writer)
     records.add_sink("ledger", take)
-
-
-def _socket(settings: config.Settings) -> Callable[[bytes], None] | None:
-    """What hands a line to the socket: a lane of its own, flushed and ended with the others."""
-    if settings.ledger_tcp is None:
-        return None
-    from ..pipeline.batch import Lane
-    from ..pipeline.queue import Limits
-    from ..pipeline.tcp import TcpTarget
-
-    limits = Limits(delay=0.2, max_items=65_536, max_bytes=settings.queue_bytes, attempt=settings.timeout)
-    state.socket = lane = Lane[bytes]("ledger lines", TcpTarget(*settings.ledger_tcp), limits)
-    if state.coordinator is not None:
-        # Ended by `_last` alone: the lines about the process's end are to leave, too.
-        state.coordinator.register_call("ledger socket", lane.flush, flush=lane.flush)
-    return lambda line: lane.put(line, len(line))
 
 
 def _last(left: float) -> None:

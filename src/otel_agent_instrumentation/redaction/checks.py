@@ -200,8 +200,6 @@ _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12
 _HEX: Final = re.compile(rb"[0-9a-fA-F]{16,}\Z")
 _WORD = r"(?:(?:[A-Z]?[a-z]+|[A-Z]+)[0-9]{0,2}|[0-9]{1,2})"
 _WORDS: Final = re.compile(rf"{_WORD}(?:[_./-]{_WORD})*\Z".encode())
-    rb"(?:(?:[A-Z]?[a-z]+|[A-Z]+)[0-9]{0,2}|[0-9]{1,2})(?:[_./-](?:(?:[A-Z]?[a-z]+|[A-Z]+)[0-9]{0,2}|[0-9]{1,2}))*\Z"
-)
 
 
 def looks_random(token: bytes) -> bool:
