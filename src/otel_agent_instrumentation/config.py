@@ -154,12 +154,7 @@ OPTIONS: tuple[Option, ...] = (
         str,
         "File of that key, made at the first need with mode 0600.",
     ),
-    Option(
-        "redaction_engine",
-        ("OTEL_AGENT_REDACTION_ENGINE",),
-        _one_of("auto", "re"),
-        "`re`: do without google-re2 although it is installed.",
-    ),
+    Option("redaction_engine", ("OTEL_AGENT_REDACTION_ENGINE",), _one_of("auto", "re"), "`re`: without google-re2."),
     Option("service_name", ("OTEL_SERVICE_NAME",), str, "OTel's own; the agent's name where none is given."),
     Option("traces_exporter", ("OTEL_TRACES_EXPORTER",), _words, "OTel's own."),
     Option("logs_exporter", ("OTEL_LOGS_EXPORTER",), _words, "OTel's own."),
