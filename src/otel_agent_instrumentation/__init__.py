@@ -2,7 +2,7 @@
 """OpenTelemetry-native instrumentation for AI agents.
 
 `opentelemetry-instrument python agent.py` needs nothing from here. In code: `instrument()`, `uninstrument()`,
-`suppress()`, `run()`, `flush()`.
+`suppress()`, `run()`, `@tool`, `flush()`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from .core.suppress import suppress as suppress
     from .signals.api import run as run
+    from .signals.tool import tool as tool
 
 __version__ = VERSION
-__all__ = ["flush", "instrument", "run", "suppress", "uninstrument"]
+__all__ = ["flush", "instrument", "run", "suppress", "tool", "uninstrument"]
 
 
 def instrument(
@@ -75,6 +76,11 @@ def __getattr__(name: str) -> Any:
 
         globals()[name] = run  # next time it is there: no import to go wrong
         return run
+    if name == "tool":
+        from .signals.tool import tool
+
+        globals()[name] = tool
+        return tool
     if name == "suppress":
         from .core.suppress import suppress
 

@@ -99,6 +99,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("agent_name", ("OTEL_AGENT_NAME",), str, "Name of the agent where the code gives none."),
     Option("implicit_run", ("OTEL_AGENT_IMPLICIT_RUN",), _boolean, "One tree for an agent that opens no run itself."),
     Option("run_idle", ("OTEL_AGENT_RUN_IDLE",), _positive, "Seconds without a call after which such a run ends."),
+    Option(
+        "loop_calls",
+        ("OTEL_AGENT_LOOP_CALLS",),
+        _count,
+        "So many times the same call with the same arguments in a run is told as `agent.loop.suspected`.",
+    ),
     Option("ledger", ("OTEL_AGENT_LEDGER",), _boolean, "The ledger file, whatever exporters are chosen."),
     Option("ledger_dir", ("OTEL_AGENT_LEDGER_DIR",), str, "Folder of the ledger files."),
     Option("ledger_path", ("OTEL_AGENT_LEDGER_PATH", "AGI_LEDGER_PATH"), str, "One shared ledger file instead."),
@@ -150,6 +156,7 @@ class Settings:
     agent_name: str | None = None
     implicit_run: bool = True
     run_idle: float = 60.0
+    loop_calls: int = 5
     ledger: bool | None = None
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None

@@ -95,6 +95,11 @@ TOOL_CALL_COUNT = "agent.tool_calls.count"
 TOOL_CALL_NAMES = "agent.tool_calls.names"
 TOOL_CALL_IDS = "agent.tool_calls.ids"
 REDACTION_FAULT = "agent.redaction.fault"
+# tools: those that were seen by their results only, and calls that come again and again
+TOOL_INFERRED = "agent.tool.inferred"
+TOOL_TIME = "agent.tool.time"
+LOOP_KIND = "agent.loop.kind"
+LOOP_COUNT = "agent.loop.count"
 EXPORTER = "agent.exporter"
 REASON = "agent.reason"
 SIGNAL = "agent.signal"
@@ -109,11 +114,14 @@ EVENT_RESOURCE = "resource"
 EVENT_SPAN_ENDED = "span.ended"
 EVENT_METRICS = "metrics.snapshot"
 EVENT_PIPELINE = "agent.pipeline_closed"
+EVENT_LOOP = "agent.loop.suspected"
 
 # --- metric names: what no flavour changes --------------------------------------------------------------------------
 INVOKE_AGENT_DURATION = "gen_ai.invoke_agent.duration"
 EXECUTE_TOOL_DURATION = "gen_ai.execute_tool.duration"
 TELEMETRY_DROPPED = "agent.telemetry.dropped"
+TOOL_CALLS = "agent.tool.calls"
+TOOL_CALLS_EXPIRED = "agent.tool.calls.expired"
 
 Requirement = Literal["required", "conditional", "recommended", "opt-in"]
 Cardinality = Literal["low", "bounded", "high"]
@@ -158,6 +166,11 @@ ATTRIBUTES: dict[str, Attribute] = {
     EXPORTER: _LOW,
     REASON: _LOW,
     SIGNAL: _LOW,
+    # tools
+    TOOL_INFERRED: _LOW,
+    TOOL_TIME: _LOW,
+    LOOP_KIND: _LOW,
+    LOOP_COUNT: _HIGH,
     **dict.fromkeys(
         (
             REQUEST_STREAM,
@@ -222,6 +235,7 @@ EVENTS: frozenset[str] = frozenset(
         EVENT_SPAN_ENDED,
         EVENT_METRICS,
         EVENT_PIPELINE,
+        EVENT_LOOP,
     }
 )
 

@@ -28,9 +28,11 @@ from ..redaction import selfcheck
 from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
 from ..signals.events import Events
+from ..signals.loops import Loops
 from ..signals.metrics import Metrics
 from ..signals.run import RunTracker
 from ..signals.spans import Spans
+from ..signals.tool_calls import tool_calls
 from . import summary
 from .choices import choose
 from .providers import Providers, build, metrics_in_child, resource_of
@@ -224,7 +226,8 @@ def _observe(settings: config.Settings, tracer_provider: Any, meter_provider: An
     redact = default_policy().attributes
     measured = Metrics(meter, flavours, _dropped)
     _ledger(settings)
-    state.tracker = engine.runs = RunTracker(tracer, measured.run_ended)
+    tool_calls.clear()
+    state.tracker = engine.runs = RunTracker(tracer, measured.run_ended, Loops(logger))
     # Spans last: the span's end is what others wait for.
     engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
     # With providers of the application a span is expected to be there when the call returns.

@@ -6,17 +6,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
+from opentelemetry.metrics import Observation
 
 from .. import semconv
 from ..core.engine import engine
 from ..metrics.bound import Bound, Moment
 from ..metrics.catalogue import CATALOGUE
 from ..metrics.labels import Vocabulary
+from .tool_calls import tool_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opentelemetry.metrics import CallbackOptions, Meter, Observation
+    from opentelemetry.metrics import CallbackOptions, Meter
 
     from ..core.runs import Run
     from ..core.spec import Call, Usage
@@ -68,6 +70,8 @@ class Metrics:
         self._dropped = dropped
         row = CATALOGUE[semconv.TELEMETRY_DROPPED]
         meter.create_observable_counter(row.name, [self._collecting], unit=row.unit, description=row.description)
+        row = CATALOGUE[semconv.TOOL_CALLS_EXPIRED]
+        meter.create_observable_counter(row.name, [_expired], unit=row.unit, description=row.description)
 
     def _collecting(self, options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG002 - OTel's signature
         # An observable's callback runs before the points are read.
@@ -105,7 +109,7 @@ class Metrics:
                 _tokens(flavour, usage, recorders, moment)
 
     def _durations(self, call: Call, names: Iterable[str]) -> None:
-        """Record the duration of what is no model call: its labels are the attributes its span started with."""
+        """Record the duration of what is no model call, or count it: its labels are what its span started with."""
         values: dict[str, Any] = {
             semconv.AGENT_NAME: call.run.agent if call.run is not None else None,
             semconv.ERROR_TYPE: call.error_type,
@@ -118,7 +122,8 @@ class Metrics:
             if name not in self._instruments:
                 self._instruments[name] = _instrument(self._meter, name)
             key = (name, *map(values.get, wanted))
-            self._recorders(key, ("", *wanted)).record(name, call.duration, moment)
+            value = call.duration if CATALOGUE[name].kind == "histogram" else 1
+            self._recorders(key, ("", *wanted)).record(name, value, moment)
 
     def run_ended(self, run: Run, seconds: float, error: str | None, context: Context | None) -> None:
         """Record a run's duration."""
@@ -143,6 +148,10 @@ class Metrics:
         if len(self._sets) < _MOST_SETS:  # beyond it names are invented: bounded labels, no reuse
             self._sets[key] = made
         return made
+
+
+def _expired(options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG001 - OTel's signature
+    return [Observation(count, {semconv.REASON: reason}) for reason, count in tool_calls.expired().items()]
 
 
 _LABELS = (

@@ -26,18 +26,22 @@ from ..core.runs import Run
 from ..core.settings import current as settings
 from . import attributes
 from .spans import identified
+from .tool_calls import infer, tool_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.trace import Span, Tracer
 
-    from ..core.spec import Call
+    from ..core.spec import Call, ToolCall
+    from .loops import Loops
 
 _MOST = 10_000
+_MOST_RUNS = 8
 # Other people's samplers, processors and readers run in it: the ledger's record does not depend on them.
 _SDK = Contained("run.sdk")
 _CLOSE = Contained("run.close")
+_TOOLS = Contained("run.tools")
 _MODEL_CALLS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION})
 
 
@@ -45,26 +49,40 @@ class _Memory:
     """Which run asked for a tool call, or gave a response: bounded, the oldest forgotten."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[tuple[str, str], Run] = OrderedDict()
+        # Several where ids are used again: some servers number the calls of each answer from 0.
+        self._runs: OrderedDict[tuple[str, str], tuple[Run, ...]] = OrderedDict()
         self._lock = threading.Lock()
 
     def put(self, keys: list[tuple[str, str]], run: Run) -> None:
         with self._lock:
             for key in keys:
-                self._runs[key] = run
+                known = self._runs.get(key, ())
+                self._runs[key] = (*(one for one in known if one is not run), run)[-_MOST_RUNS:]
             while len(self._runs) > _MOST:
                 self._runs.popitem(last=False)
 
-    def get(self, key: tuple[str, str]) -> Run | None:
-        return self._runs.get(key)
+    def get(self, key: tuple[str, str], here: Run | None = None) -> Run | None:
+        """The run of this id: where there were several ``here`` if it may be, else the last."""
+        found = self._runs.get(key)
+        if found is None:
+            return None
+        if here is not None and (here in found or len(found) == _MOST_RUNS):
+            return here
+        return found[-1]
 
 
 class RunTracker:
     """Says which run each call belongs to, and ends implicit runs when they are over."""
 
-    def __init__(self, tracer: Tracer, run_ended: Callable[[Run, float, str | None, Context | None], None]) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        run_ended: Callable[[Run, float, str | None, Context | None], None],
+        loops: Loops | None = None,
+    ) -> None:
         self.tracer = tracer
         self.run_ended = run_ended
+        self._loops = loops
         self._answers = _Memory()
         self._traces = _Memory()
         self._open: dict[str, Run] = {}
@@ -83,8 +101,21 @@ class RunTracker:
         run.running += 1
         if request.operation in _MODEL_CALLS:
             call.cycle = run.begin_cycle(after_tool_result=bool(request.answers))
+            if request.answers:
+                with _TOOLS:
+                    infer(call)
         else:
             call.cycle = run.cycle
+            if request.tool_call is not None:
+                with _TOOLS:
+                    self._measured(call, request.tool_call, run)
+
+    def _measured(self, call: Call, tool: ToolCall, run: Run) -> None:
+        found = tool_calls.measured(run, tool)
+        if found is not None:
+            call.request.params[semconv.TOOL_CALL_ID] = found
+        elif self._loops is not None:
+            self._loops.ran(call, tool)
 
     def _implicit(self, call: Call, here: Run | None) -> Run | None:
         if not settings().implicit_run:
@@ -96,20 +127,23 @@ class RunTracker:
                 run = Run(runs.new_id(), settings().agent(), implicit=True)
                 self._traces.put([key], run)
             return run
-        run = self._answered(call) or here or self._begin(call.start_ns)
+        run = self._answered(call, here) or here or self._begin(call.start_ns)
         if run is not here and not run.ended:
             runs.set_current(run)
         _hang(call, run)
         return run
 
-    def _answered(self, call: Call) -> Run | None:
+    def _answered(self, call: Call, here: Run | None) -> Run | None:
         request = call.request
         for answer in request.answers:
-            run = self._answers.get((request.provider, answer))
+            run = self._answers.get((request.provider, answer), here)
             if run is not None:
                 return run
         if request.previous_response is not None:
             return self._answers.get((request.provider, request.previous_response))
+        tool = request.tool_call
+        if here is None and tool is not None and tool.id is not None:  # a framework runs it in a task of its own
+            return tool_calls.asker(tool.id)
         return None
 
     def _begin(self, now_ns: int) -> Run:
@@ -134,8 +168,20 @@ class RunTracker:
                 keys.append((provider, response.id))
             if keys:
                 self._answers.put(keys, run)
+            if response.tool_calls and not response.repeated:
+                with _TOOLS:
+                    self._asked(call, response.tool_calls)
+        if self._loops is not None and call.request.mark is not None:
+            with _TOOLS:
+                self._loops.model(call)
         if run.implicit:
             run.scratch["error"] = call.error_type
+
+    def _asked(self, call: Call, tools: Sequence[ToolCall]) -> None:
+        if call.api.dialect:
+            tool_calls.remember(call, tools)
+        if self._loops is not None:
+            self._loops.asked(call, tools)
 
     def _idle(self, run: Run) -> None:
         if run.ended or run.pid != os.getpid():
