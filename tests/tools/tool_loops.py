@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from clients import ASK, ASK_CLAUDE, ASK_RESPONSES
-from otel_agent_instrumentation import semconv
+from otel_agent_instrumentation import semconv, tool
 from otel_agent_instrumentation.testing.provider import (
     Tool,
     anthropic_message,
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 TOOL_CHAT = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 TOOL_RESPONSES = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
 TOOL_CLAUDE = {"name": "get_weather", "input_schema": {"type": "object"}}
+
+
+@tool
+def noop() -> None:
+    """A tool of a module that can be imported: pickle needs one."""
 
 
 class Chat:

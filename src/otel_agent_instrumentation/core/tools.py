@@ -26,7 +26,7 @@ class Arguments:
     ``names`` makes a mapping of them, or None where they do not fit; ``hidden`` are those that are never told.
     """
 
-    __slots__ = ("_hidden", "_names", "given")
+    __slots__ = ("_hidden", "_names", "given", "method")
 
     def __init__(
         self,
@@ -34,9 +34,12 @@ class Arguments:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         hidden: Collection[str] = (),
+        method: bool = False,  # noqa: FBT001, FBT002 - positional, as it is paid for with each call
     ) -> None:
         self._names = names
         self.given = (args, kwargs)
+        self.method = method
+        """Whether the first is the instance or class that a method is called on."""
         self._hidden = hidden
 
     def named(self) -> dict[str, Any] | None:

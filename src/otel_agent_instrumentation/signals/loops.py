@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from itertools import islice
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry._logs import SeverityNumber
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _SIMPLE = frozenset({str, int, float, bool, bytes, type(None)})
 _MOST_ITEMS = 64
-_DEEPEST = 4
+_DEEPEST = 16
 _LEAST = 2
 
 
@@ -55,8 +56,15 @@ class Streaks:
         return times == most
 
 
+class UnmarkedError(Exception):
+    """What was given is no plain data: whether it is the same again cannot be said."""
+
+
 def mark_of(value: Any, depth: int = 0) -> Any:
-    """``value`` as something to be hashed: plain data by what it holds, an object of any other class by identity."""
+    """Plain ``value`` as something to be hashed. Raises `UnmarkedError` where an object of the caller's is in it.
+
+    Never by identity: the next object may stand where the last one was.
+    """
     kind = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in _SIMPLE:
         return value
@@ -66,7 +74,9 @@ def mark_of(value: Any, depth: int = 0) -> Any:
             return (len(value), *((mark_of(key, _DEEPEST), mark_of(item, depth + 1)) for key, item in entries))
         if kind is list or kind is tuple:
             return (len(value), *(mark_of(item, depth + 1) for item in islice(value, _MOST_ITEMS)))
-    return id(value)
+        if isinstance(value, PurePath):
+            return str(value)
+    raise UnmarkedError
 
 
 class Loops:
@@ -84,14 +94,23 @@ class Loops:
     def asked(self, call: Call, tools: Iterable[ToolCall]) -> None:
         """The tool calls that a model asks for."""
         for tool in tools:
-            if tool.name is not None:
-                self._see(call, "tool", tool.name, hash((tool.name, mark_of(tool.arguments))))
+            self._tool(call, tool, tool.arguments)
 
     def ran(self, call: Call, tool: ToolCall) -> None:
         """A tool call that no model asked for: the agent's own."""
-        arguments = tool.arguments
-        given = arguments.given if isinstance(arguments, Arguments) else arguments
-        self._see(call, "tool", tool.name or "", hash((tool.name, mark_of(given))))
+        given = tool.arguments
+        if isinstance(given, Arguments):
+            args, kwargs = given.given
+            # The instance that a method is called on is one that lives on.
+            given = (id(args[0]), args[1:], kwargs) if given.method and args else (args, kwargs)
+        self._tool(call, tool, given)
+
+    def _tool(self, call: Call, tool: ToolCall, given: Any) -> None:
+        try:
+            mark = hash((tool.name, mark_of(given)))
+        except UnmarkedError:
+            return
+        self._see(call, "tool", tool.name or "", mark)
 
     def _see(self, call: Call, kind: str, name: str, mark: int) -> None:
         run = call.run

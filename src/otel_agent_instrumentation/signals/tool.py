@@ -33,6 +33,7 @@ _DECORATE = Contained("tool.decorate")
 _LIBRARY = "tool"
 _FLAG = "__otel_agent_tool__"
 _MOST_DESCRIPTION = 256
+_INSTANCE = frozenset({"self", "cls"})
 
 
 @overload
@@ -86,6 +87,7 @@ class _Tool:
         self.name: str = name or function.__name__
         self.signature = inspect.signature(function)
         self._redact = redact
+        self._method = next(iter(self.signature.parameters), "") in _INSTANCE
         self._span_name = f"{semconv.EXECUTE_TOOL} {self.name}"
         self._attributes: dict[str, Any] = {semconv.TOOL_TYPE: "function"}
         words = description or (inspect.getdoc(function) or "").partition("\n")[0]
@@ -103,7 +105,7 @@ class _Tool:
             kind = self.signature.parameters[key].kind
             if kind is inspect.Parameter.VAR_KEYWORD:
                 found.update(value)
-            elif found or key not in {"self", "cls"}:
+            elif found or key not in _INSTANCE:
                 found[key] = value
         return found
 
@@ -112,7 +114,7 @@ class _Tool:
         name = self.name
         if tool_above(name, but=_LIBRARY):
             return None
-        given = Arguments(self.named, args, kwargs, self._redact)
+        given = Arguments(self.named, args, kwargs, self._redact, self._method)
         return MEASURED, tool_request(ToolCall(None, name, given), self._span_name, self._attributes)
 
 
