@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -65,6 +65,8 @@ class Asked:
     end_ns: int
     end_clock: int
     """When the answer had ended, by both clocks."""
+    number: int
+    """In the order in which they were asked."""
 
 
 class ToolCalls:
@@ -81,6 +83,7 @@ class ToolCalls:
         self._by_name: dict[tuple[str, str], dict[str, Asked]] = {}
         self._by_id: dict[str, Asked] = {}
         self._expired: Counter[str] = Counter()
+        self._numbers = count()
         # Reentrant: a signal's handler may make a call of its own.
         self._lock = threading.RLock()
 
@@ -111,6 +114,7 @@ class ToolCalls:
                     call.above,
                     call.end_ns,
                     end_clock,
+                    next(self._numbers),
                 )
                 self._by_name.setdefault((run.id, tool.name), {})[tool.id] = one
                 self._by_id[tool.id] = one
@@ -123,7 +127,7 @@ class ToolCalls:
             return []
         with self._lock:
             found = [self._take((provider, dialect, run.id, one)) for one in call.request.answers]
-        return sorted((one for one in found if one is not None), key=lambda one: one.end_ns)
+        return sorted((one for one in found if one is not None), key=lambda one: one.number)
 
     def measured(self, run: Run, tool: ToolCall) -> str | None:
         """The id of the call that a tool which starts now in ``run`` was asked by; it is taken. None: by none."""
