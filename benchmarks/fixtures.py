@@ -23,7 +23,7 @@ MODEL = "gpt-4o"
 PROMPT = "Lorem ipsum dolor sit amet. " * 75  # 2 KB
 CHUNKS = 500
 
-_ANSWER = {
+ANSWER = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "created": 1,
@@ -37,7 +37,7 @@ _ANSWER = {
         "completion_tokens_details": {"reasoning_tokens": 0},
     },
 }
-_JSON = json.dumps(_ANSWER).encode()
+_JSON = json.dumps(ANSWER).encode()
 
 
 def _chunk(delta: dict[str, Any], finish: str | None = None, usage: object = None) -> bytes:
@@ -50,7 +50,7 @@ _STREAM = b"".join(
     [
         *(_chunk({"content": f"word{number} "}) for number in range(CHUNKS)),
         _chunk({}, "stop"),
-        _chunk({}, usage=_ANSWER["usage"]),
+        _chunk({}, usage=ANSWER["usage"]),
         b"data: [DONE]\n\n",
     ]
 )

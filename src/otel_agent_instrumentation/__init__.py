@@ -2,8 +2,8 @@
 """OpenTelemetry-native instrumentation for AI agents.
 
 `opentelemetry-instrument python agent.py` needs nothing from here. In code: `instrument()`, `uninstrument()`,
-`suppress()`, `flush()`, and the run API: `run()`, `cycle()`, `plan()`, `step()`, `review()`, `state()`, `profile()`,
-`benchmark()`.
+`suppress()`, `run()`, `cycle()`, `state()`, `step()`, `plan()`, `review()`, `profile()`, `benchmark()`, `@tool`,
+`flush()`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .core.suppress import suppress as suppress
     from .signals.api import run as run
+    from .signals.tool import tool as tool
     from .signals.work import benchmark as benchmark
     from .signals.work import cycle as cycle
     from .signals.work import plan as plan
@@ -38,11 +39,13 @@ __all__ = [
     "state",
     "step",
     "suppress",
+    "tool",
     "uninstrument",
 ]
 _LAZY = {
     "run": "signals.api",
     "suppress": "core.suppress",
+    "tool": "signals.tool",
     **dict.fromkeys(("benchmark", "cycle", "plan", "profile", "review", "state", "step"), "signals.work"),
 }
 

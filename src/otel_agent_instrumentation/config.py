@@ -120,6 +120,12 @@ OPTIONS: tuple[Option, ...] = (
         _one_of("active", "explicit", "off"),
         "The same for files that a run creates, modifies or deletes.",
     ),
+    Option(
+        "loop_calls",
+        ("OTEL_AGENT_LOOP_CALLS",),
+        _count,
+        "So many times the same call with the same arguments in a run is told as `agent.loop.suspected`.",
+    ),
     Option("ledger", ("OTEL_AGENT_LEDGER",), _boolean, "The ledger file, whatever exporters are chosen."),
     Option("ledger_dir", ("OTEL_AGENT_LEDGER_DIR",), str, "Folder of the ledger files."),
     Option("ledger_path", ("OTEL_AGENT_LEDGER_PATH", "AGI_LEDGER_PATH"), str, "One shared ledger file instead."),
@@ -238,6 +244,7 @@ class Settings(NamedTuple):
     run_idle: float = 60.0
     commands: Literal["active", "explicit", "off"] = "active"
     files: Literal["active", "explicit", "off"] = "active"
+    loop_calls: int = 5
     ledger: bool | None = None
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None

@@ -119,6 +119,11 @@ OPTIMIZER_PROFILE = "agent.optimizer.profile"
 OPTIMIZER_HARDWARE = "agent.optimizer.hardware_signature"
 OPTIMIZER_THROUGHPUT = "agent.optimizer.tokens_per_s"
 OPTIMIZER_LATENCY_MS = "agent.optimizer.latency_ms"
+# tools: those that were seen by their results only, and calls that come again and again
+TOOL_INFERRED = "agent.tool.inferred"
+TOOL_TIME = "agent.tool.time"
+LOOP_KIND = "agent.loop.kind"
+LOOP_COUNT = "agent.loop.count"
 EXPORTER = "agent.exporter"
 REASON = "agent.reason"
 SIGNAL = "agent.signal"
@@ -178,6 +183,7 @@ EVENT_ARTIFACTS: dict[ArtifactChange, str] = {
     "modified": "artifact.modified",
     "deleted": "artifact.deleted",
 }
+EVENT_LOOP = "agent.loop.suspected"
 
 # --- metric names: what no flavour changes --------------------------------------------------------------------------
 INVOKE_AGENT_DURATION = "gen_ai.invoke_agent.duration"
@@ -190,6 +196,8 @@ CYCLE_DURATION = "agent.cycle.duration"
 STEP_DURATION = "agent.step.duration"
 STATE_ENTRIES = "agent.state.entries"
 STATE_DWELL = "agent.state.dwell"
+TOOL_CALLS = "agent.tool.calls"
+TOOL_CALLS_EXPIRED = "agent.tool.calls.expired"
 
 Requirement = Literal["required", "conditional", "recommended", "opt-in"]
 Cardinality = Literal["low", "bounded", "high"]
@@ -239,6 +247,11 @@ ATTRIBUTES: dict[str, Attribute] = {
     STATE: Attribute(cardinality="bounded"),
     STEP_STATUS: _LOW,
     REVIEW_DECISION: _LOW,
+    # tools
+    TOOL_INFERRED: _LOW,
+    TOOL_TIME: _LOW,
+    LOOP_KIND: _LOW,
+    LOOP_COUNT: _HIGH,
     **dict.fromkeys(
         (
             REQUEST_STREAM,
@@ -350,6 +363,7 @@ EVENTS: frozenset[str] = frozenset(
         EVENT_COMMAND_COMPLETED,
         EVENT_EXECUTOR_ERROR,
         *EVENT_ARTIFACTS.values(),
+        EVENT_LOOP,
     }
 )
 

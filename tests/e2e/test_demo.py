@@ -87,21 +87,25 @@ def test_it_ends_well_and_says_where_the_ledger_is(scripted):
     assert scripted.code == 0, scripted.err
     assert scripted.out.endswith(f"\nledger  {scripted.file.relative_to(scripted.folder)}\n")
     # The one line of ours at exit, and nothing else: no warning, no fault.
-    assert re.fullmatch(r"otel-agent: 9 events in logs/telemetry/\S+; see `otel-agent show \S+`\n", scripted.err)
+    assert re.fullmatch(r"otel-agent: 13 events in logs/telemetry/\S+; see `otel-agent show \S+`\n", scripted.err)
 
 
 def test_the_tree_is_in_the_terminal(scripted):
     tree = re.sub(r"  +", "  ", re.sub(r" *\d+(\.\d\d s| ms)", "", scripted.out.partition("\nrun ")[2]))
-    assert tree.splitlines()[2:16] == [
+    assert tree.splitlines()[2:20] == [
         "  time  first  in  cached  out  reasoning",
         "invoke_agent coding_agent  ok · 3 cycles",
         "├─ cycle 1",
         "│  ├─ chat gpt-5  412  0  188  128  stop",
         "│  ├─ chat gpt-5  654  0  241  128  → edit_file, run_tests",
+        "│  ├─ execute_tool edit_file  <",
+        "│  ├─ execute_tool run_tests  <",
         "│  └─ chat claude-sonnet-5  903  0  74  → submit_review",
         "├─ cycle 2",
         "│  ├─ chat gpt-5  1,163  512  318  192  → edit_file, run_tests",
         "│  │  1 retry (429)",
+        "│  ├─ execute_tool edit_file  <",
+        "│  ├─ execute_tool run_tests  <",
         "│  └─ chat claude-sonnet-5  931  0  81  → submit_review",
         "└─ cycle 3",
         "  ├─ chat gpt-5  1,790  1,024  352  192  → edit_file, run_tests",

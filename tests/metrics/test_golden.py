@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from opentelemetry.context import Context
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -19,12 +20,16 @@ from clients import ASK, ASK_CLAUDE, Scene
 from otel_agent_instrumentation import cycle, run, semconv, state, step
 from otel_agent_instrumentation.bootstrap.losses import count_losses
 from otel_agent_instrumentation.core.engine import sync_wrapper
-from otel_agent_instrumentation.core.spec import Api, Request, Response
+from otel_agent_instrumentation.core.runs import Run
+from otel_agent_instrumentation.core.spec import Api, Call, Request, Response, ToolCall
+from otel_agent_instrumentation.integrations._chat import CHAT
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 from otel_agent_instrumentation.metrics.views import views
 from otel_agent_instrumentation.redaction.policy import default_policy
+from otel_agent_instrumentation.signals.tool_calls import tool_calls
 from otel_agent_instrumentation.testing.capture import capture
 from otel_agent_instrumentation.testing.provider import openai_error
+from runs_seen import chat_agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +65,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         with run("coder"):
             list(scene.openai.chat.completions.create(**ASK, stream=True, stream_options={"include_usage": True}))
             scene.anthropic.messages.create(**ASK_CLAUDE)
+            chat_agent(scene)
             scene.openai.embeddings.create(model="e", input="x")
             with contextlib.suppress(ValueError), cycle(), state("ACT"), step():
                 raise ValueError
@@ -69,7 +75,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             sync_wrapper("test", _tool, lambda engine, call, result: engine.end(call))(lambda: None, None, (), {})
             scene.openai.chat.completions.create(**ASK)
         told = {metric.name: outline(metric) for metric in metrics_of(captured.reader)}
-    return {**told, semconv.TELEMETRY_DROPPED: _dropped()}
+    return {**told, semconv.TELEMETRY_DROPPED: _dropped(), semconv.TOOL_CALLS_EXPIRED: _expired()}
 
 
 def _tool(instance: Any, args: Any, kwargs: Any) -> tuple[Api, Request]:
@@ -88,6 +94,16 @@ def _dropped() -> dict[str, Any]:
     (metric,) = metrics_of(reader)
     provider.shutdown()
     return outline(metric)
+
+
+def _expired() -> dict[str, Any]:
+    call = Call("test", CHAT, Request("chat", "openai"), Context())
+    call.run = Run("r", "coder")
+    with capture() as captured:
+        for number in range(10_001):
+            tool_calls.remember(call, [ToolCall(str(number), "get_weather")])
+        (metric,) = [one for one in metrics_of(captured.reader) if one.name == semconv.TOOL_CALLS_EXPIRED]
+        return outline(metric)
 
 
 def test_what_is_emitted_is_what_was_promised(emitted: dict[str, Any]) -> None:

@@ -104,7 +104,7 @@ def test_the_sampler_of_the_environment_changes_neither_ledger_nor_metrics(tmp_p
         lines = [decode(data) for data in file.read_bytes().splitlines()]
         told = [outline(line) for line in lines if line.event == semconv.EVENT_SPAN_ENDED]
         seen.append((told, tree(lines), points))
-    assert len(seen[0][0]) == 4
+    assert len(seen[0][0]) == 5  # three model calls, the tool between them, the run
     assert seen[0] == seen[1]
 
 

@@ -46,7 +46,7 @@ _STEP = Contained("install.step")
 _OBSERVE = Contained("install.observe")
 _ENGINE = "otel_agent_instrumentation.core.engine"
 # The modules by which the agent's own code says things; its clients come by `patching.when_imported`.
-_DOORS = ("otel_agent_instrumentation.signals.api", "otel_agent_instrumentation.signals.work")
+_DOORS = tuple(f"otel_agent_instrumentation.signals.{name}" for name in ("api", "tool", "work"))
 
 
 @dataclass(slots=True, eq=False, repr=False)

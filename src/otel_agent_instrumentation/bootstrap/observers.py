@@ -20,10 +20,12 @@ from ..core.reaper import reaper
 from ..integrations import processes, threads
 from ..redaction.policy import default_policy
 from ..signals.events import Events
+from ..signals.loops import Loops
 from ..signals.metrics import Metrics
 from ..signals.run import RunTracker
 from ..signals.spans import Spans
 from ..signals.told import Teller
+from ..signals.tool_calls import tool_calls
 from .choices import choose
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     redact = policy.attributes
     measured = Metrics(meter, flavours)
     teller = Teller(logger, policy.payload)
-    tracker = engine.runs = RunTracker(tracer, measured, teller)
+    tool_calls.clear()
+    tracker = engine.runs = RunTracker(tracer, measured, teller, Loops(logger))
     engine.tell = teller.record
     # Spans last: the span's end is what others wait for.
     engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))

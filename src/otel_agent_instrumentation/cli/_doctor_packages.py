@@ -27,8 +27,18 @@ DISTRIBUTION: Final = "otel-agent-instrumentation"
 OURS: Final = "agent"
 """The name of our distro, configurator and instrumentor."""
 
-TESTED: Final = {"openai": ("1.55.0", "3.52.0"), "anthropic": ("0.51.0", "2.11.0"), "groq": ("0.13.0", "1.7.0")}
+TESTED: Final = {
+    "openai": ("1.55.0", "3.52.0"),
+    "anthropic": ("0.51.0", "2.11.0"),
+    "groq": ("0.13.0", "1.7.0"),
+    # tool runners
+    "langchain": ("1.8.3", "1.8.3"),
+    "openai_agents": ("0.24.0", "0.24.0"),
+}
 """Oldest and newest version of each client that the tests run on (tests/matrix.toml; a test compares the two)."""
+
+RUNNERS: Final = {"langchain": "langchain-core", "openai_agents": "openai-agents"}
+"""The distributions of what runs tools and makes no model call: they are not called like the integration."""
 
 _LAUNCHER: Final = "opentelemetry-instrument"
 
@@ -81,7 +91,7 @@ def clients() -> Iterator[Finding]:
     some = False
     for name in BUILTIN:
         finding = client(name)
-        some = some or finding.mark != "note"
+        some = some or (finding.mark != "note" and name not in RUNNERS)
         yield finding
     if not some:
         yield Finding("warning", "no supported client is installed: no model call will be seen", "install the client.")
@@ -91,16 +101,17 @@ def client(name: str) -> Finding:
     """One client."""
     if not installed(name):
         return Finding("note", f"{name}: not installed")
-    found = version_of(name)
+    distribution = RUNNERS.get(name, name)
+    found = version_of(distribution)
     if found is None:
-        return Finding("warning", f"{name}: importable, but of no known version", f"`pip install {name}`.")
+        return Finding("warning", f"{name}: importable, but of no known version", f"`pip install {distribution}`.")
     if name not in TESTED:
         return Finding("ok", f"{name} {found}")
     oldest, newest = map(Version, TESTED[name])
     tested = f"tested: {oldest} to {newest}"
     if Version(found) < oldest:
         return Finding(
-            "warning", f"{name} {found} is older than what is tested ({tested})", f"`pip install -U {name}`."
+            "warning", f"{name} {found} is older than what is tested ({tested})", f"`pip install -U {distribution}`."
         )
     if Version(found) > newest:
         return Finding(
@@ -112,7 +123,9 @@ def client(name: str) -> Finding:
 
 
 def installed(name: str) -> bool:
-    """Whether the client can be found, without importing it."""
+    """Whether the client can be found, without importing it. Anything may be called `agents`: a runner by its own."""
+    if name in RUNNERS:
+        return version_of(RUNNERS[name]) is not None
     return util.find_spec(name) is not None
 
 

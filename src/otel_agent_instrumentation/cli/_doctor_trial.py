@@ -105,7 +105,7 @@ def _build(ledger: Path) -> Trial:
 
 def _import(client: str) -> str | None:
     """Import a client and the modules that our seams are in; what its import raised, in a word."""
-    error = attempt(f"import.{client}", lambda: importlib.import_module(client))
+    error = attempt(f"import.{client}", lambda: importlib.import_module(integrations.BUILTIN[client]))
     if error is None:
         integration = integrations.load(client)
         for module in dict.fromkeys(seam.module for seam in integration.seams) if integration is not None else ():

@@ -165,7 +165,8 @@ def _rows(tree: Tree) -> Iterator[Row]:
 def _cells(node: Node) -> dict[str, str]:
     if node.kind == "event":
         return {}
-    found = {"time": seconds(node.duration)}
+    most = "<" if node.text(semconv.TOOL_TIME) else ""  # an upper bound
+    found = {"time": f"{most}{seconds(node.duration)}"}
     if node.first_chunk is not None:
         found["first"] = seconds(node.first_chunk)
     for head, name in _COUNTS:

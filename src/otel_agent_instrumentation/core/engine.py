@@ -156,14 +156,27 @@ class Engine:
             if self.runs is not None:
                 with _RUNS:
                     self.runs.leave(call)
-            if self.defers:
-                self._ended.append(call)
-                if not self._awaited:
-                    self._wait()
-                elif len(self._ended) >= _MOST_WAITING or clock - self._drained > _SOON:
-                    self.drain()
-            else:
-                self._tell(call)
+            self._hand_on(call, clock)
+
+    def past(self, call: Call, seconds: float) -> None:
+        """Tell a call that is over and was not seen: it began at its start and took so long. Its run is known."""
+        for on_start, contained in self._starters:
+            with contained:
+                on_start(call)
+        call.turn.clear()
+        call.duration = seconds
+        call.end_ns = call.start_ns + int(seconds * 1e9)
+        self._hand_on(call, time.perf_counter_ns())
+
+    def _hand_on(self, call: Call, clock: int) -> None:
+        if not self.defers:
+            self._tell(call)
+            return
+        self._ended.append(call)
+        if not self._awaited:
+            self._wait()
+        elif len(self._ended) >= _MOST_WAITING or clock - self._drained > _SOON:
+            self.drain()
 
     def announce(self, record: EventRecord, context: Context | None) -> None:
         """Tell an event of ours a moment later, in ``context``: safe in a finaliser, also of somebody's file."""
@@ -222,6 +235,12 @@ def error_type(error: BaseException) -> str:
 def current_call() -> Call | None:
     """The call in whose library code we are, if any."""
     return _calls.get()
+
+
+def tool_above(name: str, *, but: str = "") -> bool:
+    """Whether another layer than the library ``but`` tells this run of the tool ``name`` already: once is enough."""
+    call = _calls.get()
+    return call is not None and call.request.tool == name and call.library != but
 
 
 def detach(token: Any, context: Context | None, error: BaseException | None) -> None:

@@ -40,6 +40,8 @@ class ToolCall:
 
     id: str | None
     name: str | None
+    arguments: Any = None
+    """As they came: a JSON text, or the object that the client made of it. Read only where somebody compares them."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -50,6 +52,9 @@ class Content:
     output: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     system: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     tools: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
+    arguments: Any = None
+    """What a tool was given and what it returned: any values."""
+    result: Any = None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -77,6 +82,14 @@ class Request:
     previous_response: str | None = None
     answers: Sequence[str] = ()
     """Ids of the tool calls whose results this request sends back, those after the last assistant turn only."""
+    failed: Sequence[str] = ()
+    """Those of them that are sent back as errors, where the API can say so."""
+    tools: Any = None
+    """The request's own list of tool definitions: read only if the model asks for one."""
+    mark: int | None = None
+    """A digest of what is asked, to notice that the same is asked again and again; None where there is none."""
+    tool_call: ToolCall | None = None
+    """The tool call that is run here, as far as its runner knows it."""
     owns_tokens: bool = True
     """False where another span owns the tokens of this call (contracts 7)."""
     body: Any = None
@@ -93,6 +106,8 @@ class Response:
     usage: Usage | None = None
     tool_calls: Sequence[ToolCall] = ()
     conversation: str | None = None
+    repeated: bool = False
+    """Told before: an answer that is fetched again asks for nothing new."""
     attributes: Mapping[str, Any] | None = None
     """Further attributes by the names of semconv.py, e.g. the service tier."""
     error: str | None = None
@@ -133,9 +148,12 @@ class Api:
     kind: Kind = "CLIENT"
     """The kind of its spans."""
     durations: tuple[str, ...] | None = None
-    """The histograms that its duration is recorded in; None: the flavour's own, of a model call."""
+    """The metrics that it is recorded in: its duration in a histogram, itself in a counter. None: the flavour's own, of
+    a model call."""
     chained: bool = False
     """Whether a later request may name this one's answer as the one that it follows (`previous_response_id`)."""
+    dialect: str = ""
+    """Whose tool calls and results belong together: those of one dialect."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

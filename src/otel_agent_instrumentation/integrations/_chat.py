@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv
 from ..core.spec import Api, Request, Response, ToolCall, Usage
 from . import _chat_content
-from ._read import count, fields, get, index, items, parameters, text
+from ._read import count, fields, get, index, items, mark, parameters, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,8 +51,11 @@ def read_chat_request(body: Any, request: Request) -> None:
     kind = get(body.get("response_format"), "type")
     if isinstance(kind, str):
         request.params[semconv.OUTPUT_TYPE] = "json" if kind.startswith("json") else kind
+    messages = body.get("messages")
+    request.tools = body.get("tools")
+    request.mark = mark(messages)
     answers: list[str] = []
-    for message in reversed(list(items(body.get("messages")))):
+    for message in reversed(list(items(messages))):
         role = get(message, "role")
         if role == "assistant":
             break
@@ -84,13 +87,20 @@ def _tier(value: Any) -> dict[str, Any] | None:
 
 
 def _tool_calls(message: Mapping[str, Any]) -> list[ToolCall]:
-    found = [
-        ToolCall(text(get(call, "id")), text(get(get(call, "function") or get(call, "custom"), "name")))
-        for call in items(message.get("tool_calls"))
-    ]
+    found: list[ToolCall] = []
+    for call in items(message.get("tool_calls")):
+        asked = get(call, "function") or get(call, "custom")
+        arguments = get(asked, "arguments")
+        found.append(
+            ToolCall(
+                text(get(call, "id")),
+                text(get(asked, "name")),
+                arguments if arguments is not None else get(asked, "input"),
+            )
+        )
     legacy = message.get("function_call")
     if legacy is not None:
-        found.append(ToolCall(None, text(get(legacy, "name"))))
+        found.append(ToolCall(None, text(get(legacy, "name")), get(legacy, "arguments")))
     return found
 
 
@@ -176,10 +186,15 @@ class ChunkAccumulator:
     def _tool_deltas(self, choice: int, deltas: Any) -> None:
         for delta in items(deltas):
             key = (choice, index(delta))
-            name = text(get(get(delta, "function"), "name"))
-            known = self._calls.setdefault(key, ToolCall(None, None))
+            asked = get(delta, "function")
+            known = self._calls.get(key)
+            if known is None:
+                known = self._calls[key] = ToolCall(None, None, [])
             known.id = known.id or text(get(delta, "id"))
-            known.name = known.name or name
+            known.name = known.name or text(get(asked, "name"))
+            piece = get(asked, "arguments")
+            if isinstance(piece, str):
+                known.arguments.append(piece)
 
     def response(self) -> Response:
         """What was seen so far."""
@@ -188,7 +203,7 @@ class ChunkAccumulator:
             model=self._model,
             finish_reasons=[self._reasons[index] for index in sorted(self._reasons)],
             usage=read_usage(self._usage),
-            tool_calls=list(self._calls.values()),
+            tool_calls=[ToolCall(call.id, call.name, "".join(call.arguments)) for call in self._calls.values()],
             attributes=self._tier,
             output=self._content.body() if self._content is not None else None,
         )
@@ -215,7 +230,7 @@ def read_embeddings_response(node: Any) -> Response:
     return Response(id=text(get(node, "id")), model=text(get(node, "model")), usage=read_usage(get(node, "usage")))
 
 
-CHAT = Api(semconv.CHAT, read_chat_request, read_response, ChunkAccumulator, _chat_content.read)
+CHAT = Api(semconv.CHAT, read_chat_request, read_response, ChunkAccumulator, _chat_content.read, dialect="chat")
 COMPLETIONS = Api(
     semconv.TEXT_COMPLETION, read_completion_request, read_response, ChunkAccumulator, _chat_content.read_completion
 )

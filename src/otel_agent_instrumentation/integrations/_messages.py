@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv
 from ..core.spec import Api, Content, Request, Response, ToolCall, Usage
 from ._chat_content import blob, text_part
-from ._read import count, get, index, items, parameters, text
+from ._read import count, get, index, items, mark, parameters, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,13 +41,16 @@ def _read_request(body: Any, request: Request) -> None:
     if body.get("stream") is True:
         request.stream = True
     messages = items(body.get("messages"))
-    last = messages[-1] if isinstance(messages, (list, tuple)) and messages else None
-    if get(last, "role") == "user":
-        request.answers = [
-            str(get(block, "tool_use_id"))
-            for block in items(get(last, "content"))
-            if get(block, "type") == "tool_result"
-        ]
+    request.tools = body.get("tools")
+    request.mark = mark(messages)
+    results: list[Any] = []
+    for message in reversed(list(messages)):
+        if get(message, "role") != "user":
+            break
+        results += [block for block in items(get(message, "content")) if get(block, "type") == "tool_result"]
+    if results:
+        request.answers = [str(get(block, "tool_use_id")) for block in results]
+        request.failed = [str(get(block, "tool_use_id")) for block in results if get(block, "is_error") is True]
 
 
 def _usage(counts: Mapping[str, int | None], reasoning: int | None) -> Usage:
@@ -78,7 +81,7 @@ def read_response(node: Any) -> Response:
         finish_reasons=_finish(get(node, "stop_reason")),
         usage=None if usage is None else _usage({key: count(get(usage, key)) for key in _COUNTS}, _reasoning(usage)),
         tool_calls=[
-            ToolCall(text(get(block, "id")), text(get(block, "name")))
+            ToolCall(text(get(block, "id")), text(get(block, "name")), get(block, "input"))
             for block in items(get(node, "content"))
             if text(get(block, "type")) in _CALLS
         ],
@@ -96,6 +99,8 @@ class EventAccumulator:
         self._counts: dict[str, int | None] | None = None
         self._reasoning: int | None = None
         self._calls: list[ToolCall] = []
+        self._inputs: dict[int, list[str]] = {}
+        """The pieces of the tool calls' arguments, by the index of their block."""
         self._blocks: dict[int, dict[str, Any]] | None = {} if keep_content else None
         self.complete = False
 
@@ -103,6 +108,8 @@ class EventAccumulator:
         """Take one event."""
         kind = get(event, "type")
         if kind == "content_block_delta":
+            if self._inputs:
+                self._input(index(event), get(get(event, "delta"), "partial_json"))
             if self._blocks is not None:
                 self._delta(index(event), get(event, "delta"))
         elif kind == "message_start":
@@ -115,11 +122,17 @@ class EventAccumulator:
         elif kind == "content_block_start":
             block = get(event, "content_block")
             if text(get(block, "type")) in _CALLS:
-                self._calls.append(ToolCall(text(get(block, "id")), text(get(block, "name"))))
+                pieces = self._inputs[index(event)] = []
+                self._calls.append(ToolCall(text(get(block, "id")), text(get(block, "name")), pieces))
             if self._blocks is not None:
                 self._blocks[index(event)] = _opened(block)
         elif kind == "message_stop":
             self.complete = True
+
+    def _input(self, index: int, piece: Any) -> None:
+        pieces = self._inputs.get(index)
+        if pieces is not None and isinstance(piece, str):
+            pieces.append(piece)
 
     def _count(self, usage: Any) -> None:
         if usage is None:
@@ -156,7 +169,7 @@ class EventAccumulator:
             model=self._model,
             finish_reasons=_finish(self._reason),
             usage=None if self._counts is None else _usage(self._counts, self._reasoning),
-            tool_calls=self._calls,
+            tool_calls=[ToolCall(call.id, call.name, "".join(call.arguments)) for call in self._calls],
             output=output,
         )
 
@@ -222,4 +235,4 @@ def read_content(request: Request, response: Response | None) -> Content:
     )
 
 
-MESSAGES = Api(semconv.CHAT, _read_request, read_response, EventAccumulator, read_content)
+MESSAGES = Api(semconv.CHAT, _read_request, read_response, EventAccumulator, read_content, dialect="messages")

@@ -11,6 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_MOST_PARTS = 16
 _NOTHING: Mapping[str, Any] = {}
 _MOST = 2**63 - 1
 """OTLP's integers have 64 bits: one longer number would lose the whole batch that it is exported with."""
@@ -84,6 +85,31 @@ def count(value: Any) -> int | None:
 def items(value: Any) -> Iterable[Any]:
     """``value`` if it is a list or tuple. A one-shot iterator is the caller's: it is never consumed here."""
     return value if isinstance(value, (list, tuple)) else ()  # pyright: ignore[reportUnknownVariableType]
+
+
+def mark(messages: Any) -> int | None:
+    """A digest of what is asked: how many messages, the first and the last. None where it cannot be had cheaply.
+
+    What an agent asks differs from its last question in one of the three, or it asks the same again.
+    """
+    if isinstance(messages, str):
+        return hash(messages)
+    if not isinstance(messages, (list, tuple)) or not messages:
+        return None
+    sent: list[Any] = messages  # pyright: ignore[reportUnknownVariableType, reportAssignmentType]
+    last = _words(sent[-1])
+    return None if last is None else hash((len(sent), last, _words(sent[0])))
+
+
+def _words(message: Any) -> object:
+    for key in ("content", "output", "text"):
+        said = get(message, key)
+        if isinstance(said, str):
+            return said
+        if isinstance(said, list) and len(said) <= _MOST_PARTS:  # pyright: ignore[reportUnknownArgumentType]
+            parts = tuple(map(_words, said))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            return None if None in parts else parts
+    return None
 
 
 def parameters(body: Any, table: Mapping[str, tuple[str, type | tuple[type, ...]]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv
 from ..core.spec import Api, Content, Request, Response, ToolCall, Usage
 from ._chat_content import blob, text_part
-from ._read import count, get, items, parameters, text
+from ._read import count, get, items, mark, parameters, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,8 +68,12 @@ def _read_request(body: Any, request: Request) -> None:
     request.conversation = text(conversation) or text(get(conversation, "id"))
     if body.get("stream") is True:
         request.stream = True
+    sent = body.get("input")
+    request.tools = body.get("tools")
+    asked = mark(sent)
+    request.mark = None if asked is None else hash((asked, request.previous_response, request.conversation))
     answers: list[str] = []
-    for item in reversed(list(items(body.get("input")))):
+    for item in reversed(list(items(sent))):
         kind = text(get(item, "type"))
         if kind in _RESULTS:
             answers.append(str(get(item, "call_id")))
@@ -91,9 +95,13 @@ def _usage(usage: Any) -> Usage | None:
     )
 
 
+def _arguments(item: Any) -> Any:
+    return get(item, "arguments") or get(item, "input") or get(item, "action")
+
+
 def _tool_calls(node: Any) -> list[ToolCall]:
     return [
-        ToolCall(text(get(item, "call_id")), text(get(item, "name")) or str(get(item, "type")))
+        ToolCall(text(get(item, "call_id")), text(get(item, "name")) or str(get(item, "type")), _arguments(item))
         for item in items(get(node, "output"))
         if text(get(item, "type")) in _CALLS
     ]
@@ -184,6 +192,7 @@ def _read_fetched(node: Any) -> Response:
     response, _ = _read(node)
     if response.status not in _TERMINAL or not response.id or not _pending.take(response.id):
         response.usage = None
+        response.repeated = True
     return response
 
 
@@ -213,12 +222,11 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 def _item(item: Any) -> dict[str, Any]:
     kind = text(get(item, "type"))
     if kind in _CALLS:
-        arguments = get(item, "arguments") or get(item, "input") or get(item, "action")
         part = {
             "type": "tool_call",
             "id": get(item, "call_id"),
             "name": get(item, "name") or kind,
-            "arguments": arguments,
+            "arguments": _arguments(item),
         }
         return {"role": "assistant", "parts": [part]}
     if kind in _RESULTS:
@@ -251,5 +259,9 @@ def read_content(request: Request, response: Response | None) -> Content:
     )
 
 
-RESPONSES = Api(semconv.CHAT, _read_request, read_response, EventAccumulator, read_content, chained=True)
-FETCH = Api(semconv.FETCH_RESPONSE, _read_fetch, _read_fetched, FetchAccumulator, chained=True)
+RESPONSES = Api(
+    semconv.CHAT, _read_request, read_response, EventAccumulator, read_content, chained=True, dialect="responses"
+)
+FETCH = Api(
+    semconv.FETCH_RESPONSE, _read_fetch, _read_fetched, FetchAccumulator, chained=True, dialect=RESPONSES.dialect
+)

@@ -127,6 +127,30 @@ CATALOGUE: dict[str, Metric] = {
             semconv.RUN_SECONDS,
             source="otel-agent-instrumentation",
         ),
+        # tools
+        Metric(
+            semconv.TOOL_CALLS,
+            "counter",
+            "{call}",
+            "Tool calls, measured ones and those that only their results tell of.",
+            (
+                semconv.OPERATION_NAME,
+                semconv.TOOL_NAME,
+                semconv.TOOL_TYPE,
+                semconv.AGENT_NAME,
+                semconv.ERROR_TYPE,
+                semconv.TOOL_INFERRED,
+            ),
+            source="otel-agent-instrumentation",
+        ),
+        Metric(
+            semconv.TOOL_CALLS_EXPIRED,
+            "counter",
+            "{call}",
+            "Tool calls that a model asked for and whose result was never seen, by why they were forgotten.",
+            (semconv.REASON,),
+            source="otel-agent-instrumentation",
+        ),
         Metric(
             semconv.TELEMETRY_DROPPED,
             "counter",

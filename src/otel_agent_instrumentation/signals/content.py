@@ -20,7 +20,10 @@ _PARTS = (
     (semconv.OUTPUT_MESSAGES, "output"),
     (semconv.SYSTEM_INSTRUCTIONS, "system"),
     (semconv.TOOL_DEFINITIONS, "tools"),
+    (semconv.TOOL_CALL_ARGUMENTS, "arguments"),
+    (semconv.TOOL_CALL_RESULT, "result"),
 )
+_VALUES = (semconv.TOOL_CALL_ARGUMENTS, semconv.TOOL_CALL_RESULT)
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -31,15 +34,19 @@ def of_content(
 
     Redacted before they are cut: half a secret looks like none. What was replaced is listed beside them.
     """
-    raw = {name: getattr(content, part) for name, part in _PARTS if getattr(content, part)}
+    parts = {name: getattr(content, part) for name, part in _PARTS}
+    raw = {name: part for name, part in parts.items() if part is not None and (name in _VALUES or part)}
     told = redact(raw)
-    found: dict[str, Any] = {
-        name: bounded_json(value, limit) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
-        for name, value in told.items()
-    }
+    found: dict[str, Any] = {name: _bounded(value, limit, messages=name not in _VALUES) for name, value in told.items()}
     if told is not raw:
         found[semconv.REDACTED_FIELDS] = listing(None, differences(raw, told, "attributes"))
     return found
+
+
+def _bounded(value: Any, limit: int, *, messages: bool) -> str:
+    if messages:
+        return bounded_json(value, limit) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
+    return bounded_value(value, limit)
 
 
 def bounded_json(value: list[dict[str, Any]], limit: int) -> str:
@@ -74,3 +81,16 @@ def _cut(value: Any, most: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_cut(item, most) for item in value]  # pyright: ignore[reportUnknownVariableType]
     return value
+
+
+def bounded_value(told: Any, limit: int) -> str:
+    """Any value as JSON within ``limit`` bytes, a string as it is: what a tool was given or returned."""
+    if isinstance(told, str):
+        data = told.encode("utf-8", "replace")
+        return data.decode() if len(data) <= limit else f"{data[:limit].decode('utf-8', 'ignore')}…"
+    encoded = _json(told)
+    for most in (2048, 256, 32):
+        if len(encoded) <= limit:
+            break
+        encoded = _json(_cut(told, most))
+    return encoded.decode() if len(encoded) <= limit else _json({"agent.truncated": len(encoded)}).decode()

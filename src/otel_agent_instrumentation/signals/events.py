@@ -39,8 +39,8 @@ class Events:
 
     def on_end(self, call: Call) -> None:
         """Emit the event, in the call's context, if content goes to events."""
-        if settings().content not in {"EVENT_ONLY", "SPAN_AND_EVENT"}:
-            return
+        if settings().content not in {"EVENT_ONLY", "SPAN_AND_EVENT"} or call.api.durations is not None:
+            return  # what has metrics of its own is no model call
         told = {
             **attributes.at_start(call),
             **call.request.params,  # those that are content, too

@@ -7,14 +7,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
+from opentelemetry.metrics import Observation
 
 from .. import semconv
 from ..metrics.bound import Bound, Moment
 from ..metrics.catalogue import CATALOGUE
 from ..metrics.labels import Vocabulary
+from .tool_calls import tool_calls
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Meter
+    from collections.abc import Iterable
+
+    from opentelemetry.metrics import CallbackOptions, Meter
 
     from ..core.runs import Run
     from ..core.spec import Call, Usage
@@ -61,6 +65,8 @@ class Metrics:
             names += [flavour.token_usage] if flavour.token_usage else []
             names += [name for _, name in (*flavour.usage_counters, *flavour.usage_histograms)]
         self._instruments = {name: _instrument(meter, name) for name in names}
+        row = CATALOGUE[semconv.TOOL_CALLS_EXPIRED]
+        meter.create_observable_counter(row.name, [_expired], unit=row.unit, description=row.description)
 
     def on_end(self, call: Call) -> None:
         """Record duration, time to first chunk and tokens, with the call's span as exemplar."""
@@ -93,7 +99,7 @@ class Metrics:
                 _tokens(flavour, usage, recorders, moment)
 
     def _durations(self, call: Call, names: tuple[str, ...]) -> None:
-        """Record the duration of what is no model call: its labels are the attributes its span started with."""
+        """Record the duration of what is no model call, or count it: its labels are what its span started with."""
         values: dict[str, Any] = {
             semconv.AGENT_NAME: call.run.agent if call.run is not None else None,
             semconv.ERROR_TYPE: call.error_type,
@@ -102,7 +108,8 @@ class Metrics:
         }
         moment = Moment(call.context, call.end_ns)
         for name in names:
-            self._one(name, call.duration, values, moment)
+            value = call.duration if CATALOGUE[name].kind == "histogram" else 1
+            self._one(name, value, values, moment)
 
     def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> None:
         wanted = CATALOGUE[name].labels
@@ -152,6 +159,10 @@ class Metrics:
         if len(self._sets) < _MOST_SETS:  # beyond it names are invented: bounded labels, no reuse
             self._sets[key] = made
         return made
+
+
+def _expired(options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG001 - OTel's signature
+    return [Observation(count, {semconv.REASON: reason}) for reason, count in tool_calls.expired().items()]
 
 
 _LABELS = (

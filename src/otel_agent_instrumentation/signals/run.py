@@ -29,18 +29,24 @@ from ..core.settings import current as settings
 from ..pipeline.quick import SpanStarter
 from . import attributes
 from .opened import OpenSpan, open_span
+from .tool_calls import infer, tool_calls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opentelemetry.trace import SpanContext, Tracer
 
-    from ..core.spec import Call
+    from ..core.spec import Call, ToolCall
+    from .loops import Loops
     from .metrics import Metrics
     from .told import Teller
 
 _MOST = 10_000
+_MOST_RUNS = 8
 # Other people's samplers, processors and readers run in it: the ledger's record does not depend on them.
 _SDK = Contained("run.sdk")
 _CLOSE = Contained("run.close")
+_TOOLS = Contained("run.tools")
 _MODEL_CALLS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION})
 
 
@@ -48,27 +54,36 @@ class _Memory:
     """Which run asked for a tool call, or gave a response: bounded, the oldest forgotten."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[tuple[str, str], Run] = OrderedDict()
+        # Several where ids are used again: some servers number the calls of each answer from 0.
+        self._runs: OrderedDict[tuple[str, str], tuple[Run, ...]] = OrderedDict()
         self._lock = threading.Lock()
 
     def put(self, keys: list[tuple[str, str]], run: Run) -> None:
         with self._lock:
             for key in keys:
-                self._runs[key] = run
+                known = self._runs.get(key, ())
+                self._runs[key] = (*(one for one in known if one is not run), run)[-_MOST_RUNS:]
             while len(self._runs) > _MOST:
                 self._runs.popitem(last=False)
 
-    def get(self, key: tuple[str, str]) -> Run | None:
-        return self._runs.get(key)
+    def get(self, key: tuple[str, str], here: Run | None = None) -> Run | None:
+        """The run of this id: where there were several ``here`` if it may be, else the last."""
+        found = self._runs.get(key)
+        if found is None:
+            return None
+        if here is not None and (here in found or len(found) == _MOST_RUNS):
+            return here
+        return found[-1]
 
 
 class RunTracker:
     """Says which run each call and block belongs to, and ends implicit runs when they are over."""
 
-    def __init__(self, tracer: Tracer, measured: Metrics, teller: Teller) -> None:
+    def __init__(self, tracer: Tracer, measured: Metrics, teller: Teller, loops: Loops | None = None) -> None:
         self.start = SpanStarter(tracer, SpanKind.INTERNAL).start
         self.measured = measured
         self.teller = teller
+        self._loops = loops
         self._answers = _Memory()
         self._traces = _Memory()
         self._open: dict[str, Run] = {}
@@ -89,6 +104,20 @@ class RunTracker:
         call.run = run
         run.running += 1
         call.cycle = self._cycle(call, run)
+        request = call.request
+        if request.answers and request.operation in _MODEL_CALLS:
+            with _TOOLS:
+                infer(call)
+        elif request.tool_call is not None:
+            with _TOOLS:
+                self._measured(call, request.tool_call, run)
+
+    def _measured(self, call: Call, tool: ToolCall, run: Run) -> None:
+        found = tool_calls.measured(run, tool)
+        if found is not None:
+            call.request.params[semconv.TOOL_CALL_ID] = found
+        elif self._loops is not None:
+            self._loops.ran(call, tool)
 
     def active(self) -> Run | None:
         """The run of this thread or task, or of the span that is current in it."""
@@ -130,19 +159,22 @@ class RunTracker:
                 runs.active(run)
             return run
         open_here = here if here is not None and here.implicit else None
-        run = (self._answered(call) if call is not None else None) or open_here or self._begin(now_ns)
+        run = (self._answered(call, open_here) if call is not None else None) or open_here or self._begin(now_ns)
         if run is not here and not run.ended:
             runs.set_current(run)
         return run
 
-    def _answered(self, call: Call) -> Run | None:
+    def _answered(self, call: Call, here: Run | None) -> Run | None:
         request = call.request
         for answer in request.answers:
-            run = self._answers.get((request.provider, answer))
+            run = self._answers.get((request.provider, answer), here)
             if run is not None:
                 return run
         if request.previous_response is not None:
             return self._answers.get((request.provider, request.previous_response))
+        tool = request.tool_call
+        if here is None and tool is not None and tool.id is not None:  # a framework runs it in a task of its own
+            return tool_calls.asker(tool.id)
         return None
 
     def _begin(self, now_ns: int) -> Run:
@@ -167,12 +199,24 @@ class RunTracker:
                 keys.append((provider, response.id))
             if keys:
                 self._answers.put(keys, run)
+            if response.tool_calls and not response.repeated:
+                with _TOOLS:
+                    self._asked(call, response.tool_calls)
+        if self._loops is not None and call.request.mark is not None:
+            with _TOOLS:
+                self._loops.model(call)
         if call.request.operation in _MODEL_CALLS:
             reasons = response.finish_reasons if response is not None else ()
             run.last_reason = reasons[0] if reasons else None
             run.wants_more = response is not None and bool(response.tool_calls)
         if run.implicit and call.api.durations is None:  # how a tool's failure is taken is for the model to say
             run.scratch["error"] = call.error_type
+
+    def _asked(self, call: Call, tools: Sequence[ToolCall]) -> None:
+        if call.api.dialect:
+            tool_calls.remember(call, tools)
+        if self._loops is not None:
+            self._loops.asked(call, tools)
 
     def _idle(self, run: Run) -> None:
         if run.ended or run.pid != os.getpid():
