@@ -19,6 +19,8 @@ from clients import ASK, ASK_CLAUDE, Scene
 from otel_agent_instrumentation import run, semconv
 from otel_agent_instrumentation.core.engine import sync_wrapper
 from otel_agent_instrumentation.core.spec import Api, Request, Response
+from otel_agent_instrumentation.integrations import _mcp_facts
+from otel_agent_instrumentation.integrations._mcp_transports import Transport
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 from otel_agent_instrumentation.metrics.views import views
 from otel_agent_instrumentation.signals.metrics import Metrics
@@ -63,6 +65,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         scene.provider.enqueue(openai_error(400))
         with contextlib.suppress(openai.BadRequestError), run("coder"):
             sync_wrapper("test", _tool, lambda engine, call, result: engine.end(call))(lambda: None, None, (), {})
+            _mcp_requests()
             scene.openai.chat.completions.create(**ASK)
         told = {metric.name: outline(metric) for metric in metrics_of(captured.reader)}
     return {**told, semconv.TELEMETRY_DROPPED: _dropped()}
@@ -74,6 +77,20 @@ def _tool(instance: Any, args: Any, kwargs: Any) -> tuple[Api, Request]:
     request = Request(semconv.EXECUTE_TOOL, name="execute_tool edit_file", tool="edit_file")
     request.attributes = {semconv.TOOL_TYPE: "function"}
     return api, request
+
+
+def _mcp_requests() -> None:
+    """One that is sent over HTTP, one that is received over stdio; both come to a tool's error."""
+
+    def ended(engine: Any, call: Any, result: Any) -> None:
+        call.error_type = semconv.TOOL_ERROR
+        engine.end(call)
+
+    for facts in (
+        _mcp_facts.sent("tools/call", {"name": "t"}, Transport("tcp", address="mcp.test", port=443)),
+        _mcp_facts.received("tools/call", {"name": "t"}, Transport("pipe", own=True)),
+    ):
+        sync_wrapper("mcp", lambda *_, facts=facts: facts, ended)(lambda: None, None, (), {})
 
 
 def _dropped() -> dict[str, Any]:

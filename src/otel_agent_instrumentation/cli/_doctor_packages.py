@@ -27,7 +27,12 @@ DISTRIBUTION: Final = "otel-agent-instrumentation"
 OURS: Final = "agent"
 """The name of our distro, configurator and instrumentor."""
 
-TESTED: Final = {"openai": ("1.55.0", "3.52.0"), "anthropic": ("0.51.0", "2.11.0"), "groq": ("0.13.0", "1.7.0")}
+TESTED: Final = {
+    "openai": ("1.55.0", "3.52.0"),
+    "anthropic": ("0.51.0", "2.11.0"),
+    "groq": ("0.13.0", "1.7.0"),
+    "mcp": ("1.8.0", "2.3.0"),
+}
 """Oldest and newest version of each client that the tests run on (tests/matrix.toml; a test compares the two)."""
 
 _LAUNCHER: Final = "opentelemetry-instrument"

@@ -50,6 +50,10 @@ class Content:
     output: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     system: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     tools: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
+    arguments: Any = None
+    """What a tool was called with, as JSON can say it."""
+    result: Any = None
+    """What it answered."""
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..core.patching import Integration
 
-BUILTIN = {"openai": "openai", "anthropic": "anthropic", "groq": "groq"}
+BUILTIN = {"openai": "openai", "anthropic": "anthropic", "groq": "groq", "mcp": "mcp"}
 """Integration modules of this package, by their name in `OTEL_AGENT_DISABLED` and `instrument(only=...)`, and the
 client's top-level module: ours is imported when that is, so that a process without the client pays nothing for it."""
 

@@ -18,6 +18,15 @@ _CALL = (
     semconv.AGENT_NAME,
 )
 
+_MCP = (
+    semconv.MCP_METHOD_NAME,
+    semconv.OPERATION_NAME,
+    semconv.TOOL_NAME,
+    semconv.NETWORK_TRANSPORT,
+    semconv.AGENT_NAME,
+    semconv.ERROR_TYPE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -84,6 +93,21 @@ CATALOGUE: dict[str, Metric] = {
             "Duration of a tool's run.",
             (semconv.OPERATION_NAME, semconv.TOOL_NAME, semconv.TOOL_TYPE, semconv.AGENT_NAME, semconv.ERROR_TYPE),
             semconv.SECONDS,
+        ),
+        # MCP
+        *(
+            Metric(
+                name,
+                "histogram",
+                "s",
+                f"Duration of an MCP request, as its {side} sees it.",
+                labels,
+                semconv.MCP_SECONDS,
+            )
+            for name, side, labels in (
+                (semconv.MCP_CLIENT_DURATION, "sender", (*_MCP, semconv.SERVER_ADDRESS, semconv.SERVER_PORT)),
+                (semconv.MCP_SERVER_DURATION, "receiver", _MCP),
+            )
         ),
         Metric(
             semconv.TELEMETRY_DROPPED,

@@ -19,6 +19,8 @@ _PARTS = (
     (semconv.OUTPUT_MESSAGES, "output"),
     (semconv.SYSTEM_INSTRUCTIONS, "system"),
     (semconv.TOOL_DEFINITIONS, "tools"),
+    (semconv.TOOL_CALL_ARGUMENTS, "arguments"),
+    (semconv.TOOL_CALL_RESULT, "result"),
 )
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
@@ -32,9 +34,21 @@ def of_content(
     """
     told = redact({name: getattr(content, part) for name, part in _PARTS if getattr(content, part)})
     return {
-        name: bounded_json(value, limit) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
+        name: bounded_json(value, limit) if isinstance(value, list) else bounded_value(value, limit)  # pyright: ignore[reportUnknownArgumentType]
         for name, value in told.items()
     }
+
+
+def bounded_value(value: Any, limit: int) -> str:
+    """A tool's arguments or result within ``limit`` bytes: JSON that stays valid, or text as it is, cut."""
+    if isinstance(value, str):
+        return value if len(value) <= limit // 4 else value.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+    encoded = _json(value)
+    for most in (2048, 256, 32):
+        if len(encoded) <= limit:
+            break
+        encoded = _json(_cut(value, most))
+    return encoded.decode() if len(encoded) <= limit else _json({"agent.truncated": len(encoded)}).decode()
 
 
 def bounded_json(value: list[dict[str, Any]], limit: int) -> str:

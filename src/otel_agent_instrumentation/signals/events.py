@@ -39,7 +39,7 @@ class Events:
 
     def on_end(self, call: Call) -> None:
         """Emit the event, in the call's context, if content goes to events."""
-        if settings().content not in {"EVENT_ONLY", "SPAN_AND_EVENT"}:
+        if settings().content not in {"EVENT_ONLY", "SPAN_AND_EVENT"} or call.api.durations is not None:
             return
         told = {
             **attributes.at_start(call),

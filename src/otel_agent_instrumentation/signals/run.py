@@ -96,6 +96,8 @@ class RunTracker:
                 run = Run(runs.new_id(), settings().agent(), implicit=True)
                 self._traces.put([key], run)
             return run
+        if here is None and call.api.kind == "SERVER":
+            return None  # somebody asks who tells no trace: theirs may be a run, a server's work for them is none
         run = self._answered(call) or here or self._begin(call.start_ns)
         if run is not here and not run.ended:
             runs.set_current(run)
@@ -115,6 +117,8 @@ class RunTracker:
     def _begin(self, now_ns: int) -> Run:
         run = Run(runs.new_id(now_ns), settings().agent(), implicit=True, began_ns=now_ns)
         start_span(self.tracer, run, Context())
+        if run.ids is not None:  # what hangs below a tool's span, or comes back from another process, is of this run
+            self._traces.put([("trace", f"{run.ids.trace_id:032x}")], run)
         self._open[run.id] = run
         reaper.start()
         reaper.at(time.monotonic() + settings().run_idle, lambda: self._idle(run))
