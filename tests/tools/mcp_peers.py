@@ -35,10 +35,13 @@ def seconds(number: float) -> Any:
 
 @asynccontextmanager
 async def stdio(*options: str, env: dict[str, str] | None = None, **callbacks: Any) -> AsyncGenerator[Any]:
-    """A session with a server that this process starts. ``options``: `--instrument`."""
+    """A session with a server that this process starts. ``options``: `--instrument`, or `launched` as the docs say."""
     import mcp
 
-    server = mcp.StdioServerParameters(command=sys.executable, args=[str(SERVER), *options, "stdio"], env=env or QUIET)
+    command = [sys.executable, str(SERVER), *(option for option in options if option != "launched"), "stdio"]
+    if "launched" in options:
+        command.insert(0, str(Path(sys.executable).with_name("opentelemetry-instrument")))
+    server = mcp.StdioServerParameters(command=command[0], args=command[1:], env=env or QUIET)
     async with (
         mcp.stdio_client(server) as (reads, writes),
         mcp.ClientSession(reads, writes, **callbacks) as session,
@@ -97,7 +100,7 @@ def is_error(result: Any) -> bool:
     return bool(getattr(result, "isError", None) or getattr(result, "is_error", None))
 
 
-async def answer(context: Any, params: Any) -> Any:  # noqa: RUF029 - a callback of the session
+async def answer(context: Any, params: Any) -> Any:
     """A sampling callback: the client's model says yes."""
     from mcp import types
 

@@ -86,10 +86,20 @@ def clients() -> Iterator[Finding]:
     some = False
     for name in BUILTIN:
         finding = client(name)
-        some = some or finding.mark != "note"
+        some = some or (finding.mark != "note" and name != "mcp")
         yield finding
+        if name == "mcp" and finding.mark != "note":
+            yield _STDIO_SERVERS
     if not some:
         yield Finding("warning", "no supported client is installed: no model call will be seen", "install the client.")
+
+
+_STDIO_SERVERS: Final = Finding(
+    "note",
+    "mcp: a stdio server gets six variables of its client's environment and none of ours. To see into one, launch it "
+    f'instrumented: StdioServerParameters(command="{_LAUNCHER}", args=["python", "server.py"], '
+    'env={"OTEL_...": ...}); see docs/mcp.md',
+)
 
 
 def client(name: str) -> Finding:

@@ -9,6 +9,8 @@ back. See docs/mcp.md.
 
 from __future__ import annotations
 
+from importlib import metadata
+
 from ..core.patching import Integration, Seam
 from . import _mcp_transports as transports
 from . import _mcp_v1 as v1
@@ -17,24 +19,33 @@ from . import _mcp_v2 as v2
 _REQUESTS, _ANSWERS, _PEER = "requests", "answers of a server", "the peer's address, run and cycle for own servers"
 _ANSWERED = "outcomes of a server's answers"
 
-# Every seam is optional by itself: the two majors have none in common. `mcp.types` or a session is in both.
 _V1 = (
-    Seam("mcp.shared.session", "BaseSession.send_request", v1.send, _REQUESTS, optional=True),
-    Seam("mcp.shared.session", "RequestResponder.respond", v1.respond, _ANSWERED, optional=True),
-    Seam("mcp.server.lowlevel.server", "Server._handle_request", v1.handle, _ANSWERS, optional=True),
-    Seam("mcp.server.session", "ServerSession._received_request", v1.handshake, "handshakes", optional=True),
-    Seam("mcp.client.session", "ClientSession._received_request", v1.asked, "a server's requests", optional=True),
+    Seam("mcp.shared.session", "BaseSession.send_request", v1.send, _REQUESTS),
+    Seam("mcp.shared.session", "RequestResponder.respond", v1.respond, _ANSWERED),
+    Seam("mcp.server.lowlevel.server", "Server._handle_request", v1.handle, _ANSWERS),
+    Seam("mcp.server.session", "ServerSession._received_request", v1.handshake, "handshakes"),
+    Seam("mcp.client.session", "ClientSession._received_request", v1.asked, "a server's requests"),
 )
 _V2 = (
     Seam("mcp.shared.jsonrpc_dispatcher", "JSONRPCDispatcher.send_raw_request", v2.send, _REQUESTS),
     Seam("mcp.shared.direct_dispatcher", "DirectDispatcher.send_raw_request", v2.send, _REQUESTS),
     Seam("mcp.server.runner", "ServerRunner._on_request", v2.handle, _ANSWERS),
-    Seam("mcp.client.session", "ClientSession._on_request", v2.asked, "a server's requests", optional=True),
+    Seam("mcp.client.session", "ClientSession._on_request", v2.asked, "a server's requests"),
     *(
         Seam(module, "otel_span", v2.own_span, "standing down of the library's own span", optional=True)
         for module in ("mcp.shared.jsonrpc_dispatcher", "mcp.server._otel")
     ),
 )
+
+
+def _seams() -> tuple[Seam, ...]:
+    try:
+        old = metadata.version("mcp").startswith("1.")
+    except metadata.PackageNotFoundError:  # a copy without its metadata: what is installed today
+        old = False
+    return _V1 if old else _V2
+
+
 # Where each is defined, and where the library has imported it by name.
 _OPENED = {
     "stdio_client": (transports.stdio_client, ("mcp.client.stdio", "mcp", "mcp.client.client")),
@@ -54,8 +65,7 @@ INTEGRATION = Integration(
     name="mcp",
     distribution="mcp",
     seams=(
-        *_V1,
-        *_V2,
+        *_seams(),
         *(
             Seam(module, name, wrapper, _PEER, optional=True)
             for name, (wrapper, modules) in _OPENED.items()
