@@ -61,7 +61,7 @@ _tools: set[str] = set()
 
 def read(thing: Any, key: str) -> Any:
     """``key`` of a model or of a JSON object, None where there is none."""
-    if isinstance(thing, Mapping):
+    if type(thing) is dict or isinstance(thing, Mapping):  # the first for its price
         return thing.get(key)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return getattr(thing, key, None)
 
