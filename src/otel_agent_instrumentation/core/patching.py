@@ -194,10 +194,6 @@ def _restore(patch: _Patch) -> None:
     there: object = patch.parent.__dict__.get(patch.name)
     if there is None and patch.wrapper is None:
         return  # inherited: undone where it stands
-    if patch.wrapper is None and _kind(there) is Marked:
-        # Imported by name from the module where it was patched, and undone there.
-        setattr(patch.parent, patch.name, there.__wrapped__)  # type: ignore[attr-defined]
-        return
     if there is not patch.wrapper:
         # Somebody patched over us: their wrapper holds ours. Ours goes quiet (the engine is off) and stays.
         warn_once(
