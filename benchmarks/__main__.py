@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench [ARGS='calls chunks tools start redaction']`: figures as ratios to their floors, with their times.
+"""`make bench [ARGS='calls chunks tools mcp start redaction']`: figures as ratios to their floors, with their times.
 
 Rounds are interleaved: the variants take turns in blocks of milliseconds, so that what the machine does meanwhile falls
 on all alike.
@@ -15,7 +15,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import fixtures, redaction, start, tools, variants
+from . import fixtures, mcp_calls, redaction, start, tools, variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ def _has_official() -> bool:
 
 def main() -> None:
     """Run the benchmarks that are named, or all."""
-    chosen = sys.argv[1:] or ["calls", "chunks", "tools", "start", "redaction"]
+    chosen = sys.argv[1:] or ["calls", "chunks", "tools", "mcp", "start", "redaction"]
     os.environ["OTEL_AGENT_SUMMARY"] = "false"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -126,6 +126,8 @@ def main() -> None:
             chunks()
         if "tools" in chosen:
             tools.main()
+    if "mcp" in chosen:
+        mcp_calls.main()
     if "start" in chosen:
         start.main()
     if "redaction" in chosen:

@@ -31,6 +31,7 @@ _BUCKETS: dict[tuple[float, ...], str] = {
     semconv.SECONDS: "seconds",
     semconv.TOKENS: "tokens",
     semconv.RUN_SECONDS: "run seconds",
+    semconv.MCP_SECONDS: "MCP seconds",
 }
 _LARGE = 10_000  # beyond it `g` rounds
 _NOBODY = {

@@ -63,7 +63,7 @@ def ensure(name: str) -> Path:
     else:
         _run([str(python(NEWEST)), "-m", "venv", "--without-pip", str(folder)])
         what = ["--editable", ".", "--group", "test"]
-    _install(interpreter, [*what, *row["requires"]])
+    install(interpreter, [*what, *row["requires"]])
     stamp.write_text(key)
     return interpreter
 
@@ -84,7 +84,8 @@ def _key(row: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _install(interpreter: Path, what: list[str]) -> None:
+def install(interpreter: Path, what: list[str]) -> None:
+    """Install ``what`` into an environment: by uv, else by pip. Raises CalledProcessError."""
     uv = MAIN / "bin" / "uv"
     if uv.is_file():
         command = [str(uv), "pip", "install", "--quiet", "--python", str(interpreter), *what]

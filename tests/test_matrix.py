@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from suite_policy import ROOT
 
 ROWS = {row["name"]: row for row in tomllib.loads((ROOT / "tests" / "matrix.toml").read_text())["row"]}
-MAJORS = {"openai": {1, 2, 3}, "anthropic": {0, 1, 2}}
+MAJORS = {"openai": {1, 2, 3}, "anthropic": {0, 1, 2}, "mcp": {1, 2}}
 INSTRUMENTORS = {
     "official": ("opentelemetry.instrumentation.genai.openai", "opentelemetry.instrumentation.genai.anthropic"),
     "openinference": ("openinference.instrumentation.openai", "openinference.instrumentation.anthropic"),

@@ -79,6 +79,19 @@ OPENAI_SERVICE_TIER = "openai.response.service_tier"
 USER_ID = "user.id"
 SESSION_ID = "session.id"
 
+# --- span attributes: MCP (docs/gen-ai/mcp.md of the convention) ----------------------------------------------------
+MCP_METHOD_NAME = "mcp.method.name"
+MCP_PROTOCOL_VERSION = "mcp.protocol.version"
+MCP_RESOURCE_URI = "mcp.resource.uri"
+PROMPT_NAME = "gen_ai.prompt.name"
+JSONRPC_REQUEST_ID = "jsonrpc.request.id"
+RPC_STATUS_CODE = "rpc.response.status_code"
+NETWORK_TRANSPORT = "network.transport"
+MCP_RUN_KEY = "agent.run"
+"""Not an attribute: the key in an MCP request's `_meta` that carries run id and cycle to a server that we started."""
+TOOL_ERROR = "tool_error"
+"""`error.type` of a tool's result that says of itself that it is an error (`isError`)."""
+
 # --- our own attributes ---------------------------------------------------------------------------------------------
 RUN_ID = "agent.run.id"
 CYCLE = "agent.cycle"
@@ -198,6 +211,8 @@ STATE_ENTRIES = "agent.state.entries"
 STATE_DWELL = "agent.state.dwell"
 TOOL_CALLS = "agent.tool.calls"
 TOOL_CALLS_EXPIRED = "agent.tool.calls.expired"
+MCP_CLIENT_DURATION = "mcp.client.operation.duration"
+MCP_SERVER_DURATION = "mcp.server.operation.duration"
 
 Requirement = Literal["required", "conditional", "recommended", "opt-in"]
 Cardinality = Literal["low", "bounded", "high"]
@@ -231,6 +246,14 @@ ATTRIBUTES: dict[str, Attribute] = {
     TASK: Attribute("opt-in", cardinality="bounded"),
     TOOL_NAME: Attribute("required", cardinality="bounded"),
     TOOL_TYPE: _LOW,
+    # MCP
+    MCP_METHOD_NAME: Attribute("required", cardinality="bounded"),
+    MCP_PROTOCOL_VERSION: _LOW,
+    MCP_RESOURCE_URI: Attribute("conditional"),
+    PROMPT_NAME: Attribute("conditional"),
+    JSONRPC_REQUEST_ID: Attribute("conditional"),
+    RPC_STATUS_CODE: Attribute("conditional", cardinality="bounded"),
+    NETWORK_TRANSPORT: _LOW,
     TOOL_CALL_ID: _HIGH,
     TOOL_DESCRIPTION: _HIGH,
     TOOL_CALL_ARGUMENTS: _CONTENT,
@@ -370,6 +393,7 @@ EVENTS: frozenset[str] = frozenset(
 # Histogram edges of the convention, in seconds, tokens and (agent runs) seconds up to an hour.
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
+MCP_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 RUN_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6, 900, 1800, 3600)
 
 FlavourName = Literal["1.41", "latest"]

@@ -22,7 +22,9 @@ from otel_agent_instrumentation.bootstrap.losses import count_losses
 from otel_agent_instrumentation.core.engine import sync_wrapper
 from otel_agent_instrumentation.core.runs import Run
 from otel_agent_instrumentation.core.spec import Api, Call, Request, Response, ToolCall
+from otel_agent_instrumentation.integrations import _mcp_facts
 from otel_agent_instrumentation.integrations._chat import CHAT
+from otel_agent_instrumentation.integrations._mcp_transports import Transport
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 from otel_agent_instrumentation.metrics.views import views
 from otel_agent_instrumentation.redaction.policy import default_policy
@@ -73,6 +75,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         default_policy().at("golden").text("user@" + "golden.example.org")
         with contextlib.suppress(openai.BadRequestError), run("coder"):
             sync_wrapper("test", _tool, lambda engine, call, result: engine.end(call))(lambda: None, None, (), {})
+            _mcp_requests()
             scene.openai.chat.completions.create(**ASK)
         told = {metric.name: outline(metric) for metric in metrics_of(captured.reader)}
     return {**told, semconv.TELEMETRY_DROPPED: _dropped(), semconv.TOOL_CALLS_EXPIRED: _expired()}
@@ -84,6 +87,20 @@ def _tool(instance: Any, args: Any, kwargs: Any) -> tuple[Api, Request]:
     request = Request(semconv.EXECUTE_TOOL, name="execute_tool edit_file", tool="edit_file")
     request.attributes = {semconv.TOOL_TYPE: "function"}
     return api, request
+
+
+def _mcp_requests() -> None:
+    """One that is sent over HTTP, one that is received over stdio; both come to a tool's error."""
+
+    def ended(engine: Any, call: Any, result: Any) -> None:
+        call.error_type = semconv.TOOL_ERROR
+        engine.end(call)
+
+    for facts in (
+        _mcp_facts.sent("tools/call", {"name": "t"}, Transport("tcp", address="mcp.test", port=443)),
+        _mcp_facts.received("tools/call", {"name": "t"}, Transport("pipe", own=True)),
+    ):
+        sync_wrapper("mcp", lambda *_, facts=facts: facts, ended)(lambda: None, None, (), {})
 
 
 def _dropped() -> dict[str, Any]:

@@ -34,6 +34,7 @@ TESTED: Final = {
     # tool runners
     "langchain": ("1.8.3", "1.8.3"),
     "openai_agents": ("0.24.0", "0.24.0"),
+    "mcp": ("1.8.0", "2.3.0"),
 }
 """Oldest and newest version of each client that the tests run on (tests/matrix.toml; a test compares the two)."""
 
@@ -91,10 +92,20 @@ def clients() -> Iterator[Finding]:
     some = False
     for name in BUILTIN:
         finding = client(name)
-        some = some or (finding.mark != "note" and name not in RUNNERS)
+        some = some or (finding.mark != "note" and name not in {*RUNNERS, "mcp"})
         yield finding
+        if name == "mcp" and finding.mark != "note":
+            yield _STDIO_SERVERS
     if not some:
         yield Finding("warning", "no supported client is installed: no model call will be seen", "install the client.")
+
+
+_STDIO_SERVERS: Final = Finding(
+    "note",
+    "mcp: a stdio server gets six variables of its client's environment and none of ours. To see into one, launch it "
+    f'instrumented: StdioServerParameters(command="{_LAUNCHER}", args=["python", "server.py"], '
+    'env={"OTEL_...": ...}); see docs/mcp.md',
+)
 
 
 def client(name: str) -> Finding:

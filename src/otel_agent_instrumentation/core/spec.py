@@ -53,8 +53,9 @@ class Content:
     system: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     tools: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     arguments: Any = None
-    """What a tool was given and what it returned: any values."""
+    """What a tool was called with, as JSON can say it."""
     result: Any = None
+    """What it answered."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

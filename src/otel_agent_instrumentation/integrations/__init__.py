@@ -22,6 +22,7 @@ BUILTIN = {
     "openai": "openai",
     "anthropic": "anthropic",
     "groq": "groq",
+    "mcp": "mcp",
     # tool runners
     "langchain": "langchain_core",
     "openai_agents": "agents",

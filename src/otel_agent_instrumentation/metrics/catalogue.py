@@ -17,6 +17,15 @@ _CALL = (
     semconv.AGENT_NAME,
 )
 
+_MCP = (
+    semconv.MCP_METHOD_NAME,
+    semconv.OPERATION_NAME,
+    semconv.TOOL_NAME,
+    semconv.NETWORK_TRANSPORT,
+    semconv.AGENT_NAME,
+    semconv.ERROR_TYPE,
+)
+
 
 class Metric(NamedTuple):
     """One row of the catalogue. ``source``: where the name comes from."""
@@ -82,6 +91,21 @@ CATALOGUE: dict[str, Metric] = {
             "Duration of a tool's run.",
             (semconv.OPERATION_NAME, semconv.TOOL_NAME, semconv.TOOL_TYPE, semconv.AGENT_NAME, semconv.ERROR_TYPE),
             semconv.SECONDS,
+        ),
+        # MCP
+        *(
+            Metric(
+                name,
+                "histogram",
+                "s",
+                f"Duration of an MCP request, as its {side} sees it.",
+                labels,
+                semconv.MCP_SECONDS,
+            )
+            for name, side, labels in (
+                (semconv.MCP_CLIENT_DURATION, "sender", (*_MCP, semconv.SERVER_ADDRESS, semconv.SERVER_PORT)),
+                (semconv.MCP_SERVER_DURATION, "receiver", _MCP),
+            )
         ),
         # of the run API
         Metric(

@@ -158,6 +158,8 @@ class RunTracker:
                 self._traces.put([key], run)
                 runs.active(run)
             return run
+        if here is None and call is not None and call.api.kind == "SERVER":
+            return None  # somebody asks who tells no trace: theirs may be a run, a server's work for them is none
         open_here = here if here is not None and here.implicit else None
         run = (self._answered(call, open_here) if call is not None else None) or open_here or self._begin(now_ns)
         if run is not here and not run.ended:
@@ -180,6 +182,8 @@ class RunTracker:
     def _begin(self, now_ns: int) -> Run:
         run, parent = _new_run(now_ns), runs.inherited()
         begin_root(self, run, parent.context or Context() if parent is not None else Context())
+        if run.ids is not None:  # what hangs below a tool's span, or comes back from another process, is of this run
+            self._traces.put([("trace", f"{run.ids.trace_id:032x}")], run)
         self._open[run.id] = run
         reaper.start()
         reaper.at(time.monotonic() + settings().run_idle, lambda: self._idle(run))
