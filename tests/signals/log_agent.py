@@ -24,10 +24,10 @@ def main(configured: str) -> None:
         quiet.warning("not for the root logger")
         logging.getLogger("opentelemetry.sdk").warning("about the export itself")
         try:
-            raise ValueError("broken")
+            int("broken")
         except ValueError:
             log.exception("failed")
-    print([*logging.getLogger().handlers] != [], file=sys.stdout)
+    sys.stdout.write(f"{logging.getLogger().handlers}\n")
 
 
 if __name__ == "__main__":
