@@ -24,10 +24,10 @@ def main(configured: str) -> None:
         quiet.warning("not for the root logger")
         logging.getLogger("opentelemetry.sdk").warning("about the export itself")
         try:
-            raise ValueError("broken")  # noqa: TRY301 - logged right below
+            int("broken")
         except ValueError:
             log.exception("failed")
-    print([*logging.getLogger().handlers] != [], file=sys.stdout)  # noqa: T201 - an agent says how far it came
+    sys.stdout.write(f"{logging.getLogger().handlers}\n")
 
 
 if __name__ == "__main__":

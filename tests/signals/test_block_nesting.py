@@ -139,6 +139,27 @@ def test_the_same_block_entered_twice_and_by_threads(scene: Scene) -> None:
     nothing_left()
 
 
+def test_who_leaves_a_shared_block_first_ends_his_own() -> None:
+    shared, inside, leave = agent.step(tool="shared"), threading.Event(), threading.Event()
+
+    def stays() -> None:
+        with agent.run("stays"), shared:
+            inside.set()
+            leave.wait(10)
+
+    with capture() as captured:
+        with agent.run("leaves"):
+            shared.__enter__()
+            thread = threading.Thread(target=stays)
+            thread.start()
+            inside.wait(10)
+            shared.__exit__(None, None, None)
+            ended = [of(span, semconv.AGENT_NAME) for span in captured.spans()]
+        leave.set()
+        thread.join()
+    assert ended == ["leaves"]
+
+
 def test_a_span_of_somebody_else_between_blocks(scene: Scene) -> None:
     with capture() as captured:
         tracer = captured.tracer_provider.get_tracer("theirs")

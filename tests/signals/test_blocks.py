@@ -149,7 +149,7 @@ def test_what_an_event_is_told_is_redacted_and_cut() -> None:
     with capture() as captured:
         with agent.run("coder", task="t"):
             with agent.step(f"use {SECRET}", tool="t" * 5000) as step:
-                step.result = "r" * 5000 + SECRET
+                step.result = "r " * 1015 + SECRET  # it begins within what is kept
             with agent.review() as review:
                 review.feedback([SECRET, "c" * 5000], blocking_issues=SECRET)
             agent.profile(SECRET, "h" * 5000)
@@ -157,7 +157,7 @@ def test_what_an_event_is_told_is_redacted_and_cut() -> None:
                 pass
         left = everything(captured)
         told = [line for line in captured.lines() if line.event in FIELDS]
-    assert {name for name, text in left.items() if SECRET in text} == set()
+    assert {name for name, text in left.items() if SECRET[:12] in text} == set()
     assert max(len(json.dumps(line.payload)) for line in told) < 5000
     (started,) = [line for line in told if line.event == "plan.step_started"]
     assert started.payload["redacted_fields"] == ["payload.description"]

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.pool import Pool
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +168,33 @@ def test_a_callers_own_environment_and_ours_are_left_alone():
     assert inherited == "['OTEL_AGENT_PARENT_RUN', 'TRACEPARENT']\n"
     with capture():
         assert subprocess.run(show, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_taken_back_everything_is_what_it_was():
+    places = [
+        (subprocess.Popen, "_execute_child"),
+        (BaseProcess, "start"),
+        (BaseProcess, "_bootstrap"),
+        (ProcessPoolExecutor, "submit"),
+        *((Pool, name) for name in ("apply_async", "_map_async", "imap", "imap_unordered")),
+    ]
+    before = [vars(cls)[name] for cls, name in places]
+    with capture():
+        assert all(vars(cls)[name] is not old for (cls, name), old in zip(places, before, strict=True))
+    assert all(vars(cls)[name] is old for (cls, name), old in zip(places, before, strict=True))
+
+
+def test_what_cannot_be_sent_fails_as_it_did():
+    def failure() -> str:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+            return repr(pool.submit(lambda: None).exception(timeout=60))
+
+    plain = failure()
+    with capture(), agent.run("coder"):
+        told = failure()
+    at = re.compile(r"0x\w+")
+    assert at.sub("", told) == at.sub("", plain)
+    assert "pickle" in plain
 
 
 def test_what_is_handed_over_is_what_arrives():

@@ -74,9 +74,11 @@ class LogStamp(LogRecordProcessor):
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Add the run's attributes to a record that has none."""
         with _LOG:
-            here = _here()
             record = log_record.log_record
-            if here is not None and semconv.RUN_ID not in (record.attributes or {}):
+            if semconv.RUN_ID in (record.attributes or ()):
+                return
+            here = _here()
+            if here is not None:
                 record.attributes = {**here, **(record.attributes or {})}
 
     def shutdown(self) -> None:

@@ -263,6 +263,11 @@ def _group_by_cycle(root: Node) -> None:
             children.append(group)
         group.end_ns = max(group.end_ns, child.end_ns)
         group.children.append(child)
+    for group in cycles.values():
+        if len(group.children) == 1 and group.children[0].name == semconv.SPAN_CYCLE:
+            # The agent's own word for the same: one line of the tree is enough.
+            (own,) = group.children
+            group.children, group.error = own.children, own.error
     root.children = children
 
 

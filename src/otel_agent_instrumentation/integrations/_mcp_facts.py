@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv
 from ..core.engine import current_call
 from ..core.settings import capturing
-from ..core.spec import Api, Content, Request, Response
+from ..core.spec import Api, Content, Request, Response, ToolCall
 
 if TYPE_CHECKING:
     from ..core.spec import Call
@@ -99,7 +99,9 @@ def _api(kind: Any, *durations: str, content: Any = None) -> Api:
 
 
 _CLIENT = _api("CLIENT", semconv.MCP_CLIENT_DURATION)
-_CLIENT_TOOL = _api("CLIENT", semconv.MCP_CLIENT_DURATION, semconv.EXECUTE_TOOL_DURATION, content=_content)
+_CLIENT_TOOL = _api(
+    "CLIENT", semconv.MCP_CLIENT_DURATION, semconv.EXECUTE_TOOL_DURATION, semconv.TOOL_CALLS, content=_content
+)
 _WITHIN_TOOL = _api("CLIENT", semconv.MCP_CLIENT_DURATION, content=_content)
 _SERVER = _api("SERVER", semconv.MCP_SERVER_DURATION)
 _SERVER_TOOL = _api("SERVER", semconv.MCP_SERVER_DURATION, content=_content)
@@ -121,6 +123,8 @@ def sent(method: str, params: Any, transport: Transport | None) -> tuple[Api, Re
     ):
         request.operation = ""
         return _WITHIN_TOOL, request
+    # The model asked for it, it may be: then it takes the id of that, and nothing is inferred from the result.
+    request.tool_call = ToolCall(None, request.tool, _plain(read(params, "arguments")))
     return _CLIENT_TOOL, request
 
 

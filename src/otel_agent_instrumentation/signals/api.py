@@ -92,6 +92,7 @@ class run(Block):  # noqa: N801 - used as a verb: `with run("coder"):`
 
     def _begin(self) -> Place:
         agent, task, user, session, tags, metadata, run_id = self._given
+        self._outcome = self.stop_reason = None  # of an earlier run with the same object
         runs.mend()
         here, parent = runs.place(), current_context()
         within = here.run if here is not None and here.run is not None and not here.run.implicit else None

@@ -15,6 +15,7 @@ from .. import semconv
 from ..core import records
 from ..core.contain import Contained
 from ..core.context import ids_in, with_span
+from ..pipeline.quick import QuickSpan
 from .spans import identified
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ class OpenSpan:
             records.emit(self._record(end_ns, end, error, run, cycle))
         if self.span.is_recording():
             with _SDK:
-                self.span.set_attributes(end)
+                if isinstance(self.span, QuickSpan):
+                    self.span.set_clean(end)
+                else:
+                    self.span.set_attributes(end)
                 if error is not None:
                     self.span.set_status(_ERROR)
                 self.span.end(end_ns)

@@ -99,6 +99,7 @@ class step(SpanBlock):  # noqa: N801
 
     def _begin(self) -> Place:
         description, tool, index = self._given
+        self.result = self.status = None  # of an earlier step with the same object
         own: dict[str, Any] = {semconv.STEP_INDEX: index}
         if tool is not None:
             own[semconv.TOOL_NAME] = str(tool)
