@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench [ARGS='calls chunks start']`: prints each figure as a ratio to its floor, and its time for orientation.
+"""`make bench [ARGS='calls chunks commands start']`.
+
+Prints each figure as a ratio to its floor, and its time for orientation.
 
 Rounds are interleaved: the variants take turns in blocks of milliseconds, so that what the machine does meanwhile falls
 on all alike.
@@ -15,7 +17,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import fixtures, start, variants
+from . import commands, fixtures, start, variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +118,7 @@ def _has_official() -> bool:
 
 def main() -> None:
     """Run the benchmarks that are named, or all."""
-    chosen = sys.argv[1:] or ["calls", "chunks", "start"]
+    chosen = sys.argv[1:] or ["calls", "chunks", "commands", "start"]
     os.environ["OTEL_AGENT_SUMMARY"] = "false"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -124,6 +126,8 @@ def main() -> None:
             calls()
         if "chunks" in chosen:
             chunks()
+        if "commands" in chosen:
+            commands.main()
     if "start" in chosen:
         start.main()
 

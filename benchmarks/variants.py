@@ -153,6 +153,7 @@ class Ours(Variant):
     """
 
     ledger = False
+    only = ("openai",)
     _sinks: tuple[Any, ...] | None = None
     _tracers: TracerProvider | None = None
 
@@ -165,7 +166,7 @@ class Ours(Variant):
             guard(meters)
             loggers = LoggerProvider(multi_log_record_processor=LogGuard(), shutdown_on_exit=False)
             loggers.add_log_record_processor(LogStamp())
-            install.instrument(tracer_provider=tracers, meter_provider=meters, logger_provider=loggers, only=["openai"])
+            install.instrument(tracer_provider=tracers, meter_provider=meters, logger_provider=loggers, only=self.only)
             engine.defers = True  # as with providers that the launcher builds
             Ours._sinks = records._sinks  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         self.off()

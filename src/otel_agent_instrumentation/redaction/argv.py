@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from .policy import Policy
 
+# What the name of every secret holds: a quick look before the rest.
+_STEM = re.compile(r"pass|pwd|secret|token|key|auth|cookie|credential|bearer|jwt|sas|connection", re.IGNORECASE)
 _REDACTED: Final = "REDACTED"
 _LONGEST_SEEN = 8192
 # A flag with its value in the same text, an assignment, or a header: what stands before the value.
@@ -35,24 +37,33 @@ def redact_argv(program: str, words: Sequence[str], policy: Policy) -> tuple[lis
     """
     told: list[str] = []
     secret_next = user_next = False
+    password_p = program in _PASSWORD_P
     for word in words:
         plain = word[:_LONGEST_SEEN]
-        if secret_next and not plain.startswith("-"):
+        dashed = plain.startswith("-")
+        if secret_next and not dashed:
             told.append(_REDACTED)
         elif user_next and ":" in plain:
             told.append(f"{plain.partition(':')[0]}:{_REDACTED}")
-        elif program in _PASSWORD_P and plain.startswith("-p") and len(plain) > 2:  # noqa: PLR2004 - more than the flag
+        elif password_p and plain.startswith("-p") and len(plain) > 2:  # noqa: PLR2004 - more than the flag
             told.append(f"-p{_REDACTED}")
         else:
             told.append(policy.text(redact_line(plain)))
-        flag = _FLAG.match(plain) is not None
-        secret_next = flag and (keys.judge(plain.lstrip("-")).secret or (program in _PASSWORD_P and plain == "-p"))
-        user_next = plain in _USER_FLAGS
+        secret_next = dashed and _is_secret_flag(plain, password_p=password_p)
+        user_next = dashed and plain in _USER_FLAGS
     return told, [index for index, word in enumerate(words) if told[index] != word[:_LONGEST_SEEN]]
+
+
+def _is_secret_flag(word: str, *, password_p: bool) -> bool:
+    if password_p and word == "-p":
+        return True
+    return _STEM.search(word) is not None and _FLAG.match(word) is not None and keys.judge(word.lstrip("-")).secret
 
 
 def redact_line(text: str) -> str:
     """A line for a shell, or one argument, without the values of what is named as a secret in it."""
+    if _STEM.search(text) is None:
+        return text
     pieces: list[str] = []
     done = 0
     for found in _NAMED.finditer(text):

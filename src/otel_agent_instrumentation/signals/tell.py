@@ -24,18 +24,23 @@ class Teller:
 
     def __init__(self, logger: Logger, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         self._logger = logger
+        self._enabled: Any = getattr(logger, "enabled", None)  # a logger of somebody's API may have none
         self._redact = redact
 
-    def tell(self, record: EventRecord, context: Context | None) -> None:
-        """Tell ``record``, in ``context``: that of the span it belongs to."""
-        run = record.run
-        about = attributes.of_run(run, record.cycle) if run is not None else {}
-        self._logger.emit(
-            timestamp=record.time_ns,
-            context=context,
-            severity_number=SeverityNumber.INFO,
-            event_name=record.name,
-            attributes={**about, **self._redact(record.payload)},
-        )
-        if records.wanted():
+    def tell(self, make: Callable[[], EventRecord], context: Context | None) -> None:
+        """Tell what ``make`` gives, if anybody wants it, in ``context``: that of the span it belongs to."""
+        logged, kept = self._enabled is None or self._enabled(), records.wanted()
+        if not logged and not kept:
+            return
+        record = make()
+        if logged:
+            about = attributes.of_run(record.run, record.cycle) if record.run is not None else {}
+            self._logger.emit(
+                timestamp=record.time_ns,
+                context=context,
+                severity_number=SeverityNumber.INFO,
+                event_name=record.name,
+                attributes={**about, **self._redact(record.payload)},
+            )
+        if kept:
             records.emit(record)
