@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench [ARGS='calls chunks blocks tools mcp start redaction']`: figures as ratios to their floors, and times.
+"""`make bench [ARGS='calls chunks blocks tools commands mcp start redaction']`: ratios to their floors, and times.
 
 Rounds are interleaved: the variants take turns in blocks of milliseconds, so that what the machine does meanwhile falls
 on all alike.
@@ -15,7 +15,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import blocks, fixtures, mcp_calls, redaction, start, tools, variants
+from . import blocks, commands, fixtures, mcp_calls, redaction, start, tools, variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ def _has_official() -> bool:
 
 def main() -> None:
     """Run the benchmarks that are named, or all."""
-    chosen = sys.argv[1:] or ["calls", "chunks", "blocks", "tools", "mcp", "start", "redaction"]
+    chosen = sys.argv[1:] or ["calls", "chunks", "blocks", "tools", "commands", "mcp", "start", "redaction"]
     os.environ["OTEL_AGENT_SUMMARY"] = "false"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -128,6 +128,8 @@ def main() -> None:
             blocks.main(_rounds)
         if "tools" in chosen:
             tools.main()
+        if "commands" in chosen:
+            commands.main()
     if "mcp" in chosen:
         mcp_calls.main()
     if "start" in chosen:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 MODEL_CALLS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS, "generate_content"})
 # Told elsewhere in the tree, or of no use in it.
 _NOT_SHOWN = frozenset(
-    {semconv.EVENT_RESOURCE, semconv.EVENT_METRICS, semconv.EVENT_PIPELINE, semconv.EVENT_INFERENCE_DETAILS}
+    {
+        *(semconv.EVENT_RESOURCE, semconv.EVENT_METRICS, semconv.EVENT_PIPELINE, semconv.EVENT_INFERENCE_DETAILS),
+        *(semconv.EVENT_COMMAND_STARTED, semconv.EVENT_COMMAND_COMPLETED),  # their command's span says it
+    }
 )
 _LOG_RECORD = "log.record"
 CACHE_WRITE = tuple(flavour.cache_write for flavour in semconv.FLAVOURS.values())

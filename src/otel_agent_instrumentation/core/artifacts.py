@@ -80,10 +80,11 @@ class Artifacts:
             payload["moved_from"] = moved_from
         run, context = self._run, current()
         ids = ids_in(context) or run.ids
-        record = EventRecord(semconv.EVENT_ARTIFACTS[change], time.time_ns(), payload, run=run, cycle=run.cycle)
-        if ids is not None:
-            record.trace_id, record.span_id = ids.trace_id, ids.span_id
-        engine.announce(record, context if ids_in(context) is not None else run.context)
+        trace_id, span_id = (ids.trace_id, ids.span_id) if ids is not None else (0, 0)
+        event = EventRecord(
+            semconv.EVENT_ARTIFACTS[change], time.time_ns(), payload, trace_id, span_id, run=run, cycle=run.cycle
+        )
+        engine.announce(lambda: event, context if ids_in(context) is not None else run.context)
 
     def counts(self) -> dict[str, Any]:
         """Return how many files were created, modified and deleted, for the run's span."""

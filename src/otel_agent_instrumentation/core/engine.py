@@ -73,14 +73,14 @@ class Engine:
 
     def __init__(self) -> None:
         self.runs: Runs | None = None
-        self.tell: Callable[[EventRecord, Context | None], None] | None = None
-        """Gives an event of ours to OTel's logs, in a context, and to the ledger. See `announce`."""
+        self.tell: Callable[[Callable[[], EventRecord], Context | None], None] | None = None
+        """Makes an event of ours if anybody wants it, and gives it to OTel's logs and the ledger. See `announce`."""
         self.stand_down: Callable[[Call, Context], bool] | None = None
         self.defers = False
         """Whether the ends of calls may be told a moment later, on a thread of ours: the caller does not pay."""
         self.enabled = False
         self._ended: deque[Call] = deque()
-        self._events: deque[tuple[EventRecord, Context | None]] = deque()
+        self._events: deque[tuple[Callable[[], EventRecord], Context | None]] = deque()
         self._awaited = False
         self._drained = 0
         # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
@@ -178,10 +178,10 @@ class Engine:
         elif len(self._ended) >= _MOST_WAITING or clock - self._drained > _SOON:
             self.drain()
 
-    def announce(self, record: EventRecord, context: Context | None) -> None:
-        """Tell an event of ours a moment later, in ``context``: safe in a finaliser, also of somebody's file."""
+    def announce(self, make: Callable[[], EventRecord], context: Context | None) -> None:
+        """Tell what ``make`` gives a moment later, in ``context``: safe in a finaliser, also of somebody's file."""
         if self.tell is not None:
-            self._events.append((record, context))
+            self._events.append((make, context))
             if not self._awaited:
                 self._wait()
 

@@ -100,20 +100,21 @@ class Process:
             run.last_ns = max(run.last_ns, time.time_ns())
 
     def enter(self) -> None:
-        """The caller begins to wait."""
+        """The caller begins to wait. `communicate` and `with` do it within themselves once more."""
         self.busy += 1
-        if self._background:
+        if self._background and self.busy == 1:
             self._hold(1)
 
     def leave(self, code: int | None, error: BaseException | None = None) -> None:
         """The caller waits no longer: it learnt the exit code, or was interrupted by ``error``."""
         self.busy -= 1
-        if self._background:
-            self._hold(-1)
         if error is not None:
             self.interrupted = error_type(error), message_of(error)
-        if code is not None and not (self.looped and self.known is None):
-            self.learnt(code)
+        if self.busy <= 0:
+            if self._background and self._turn:
+                self._hold(-1)
+            if code is not None and not (self.looped and self.known is None):
+                self.learnt(code)
 
     def seen(self) -> None:
         """The caller asked, and the process goes on."""
@@ -207,15 +208,28 @@ def failed(call: Call, reason: BaseException) -> None:
 
 def started(call: Call) -> None:
     """Tell that a command was started."""
-    command: Command = call.request.body
-    payload: dict[str, Any] = {"command": command.name, "arguments": list(command.arguments)}
-    if command.redacted:
-        payload[semconv.REDACTED_FIELDS] = [f"attributes.arguments[{index}]" for index in command.redacted]
-    _tell(call, semconv.EVENT_COMMAND_STARTED, call.start_ns, payload)
+    engine.announce(partial(_started, call), call.context)
 
 
 def completed(call: Call) -> None:
     """Tell how a command ended, as far as its caller learnt it."""
+    engine.announce(partial(_completed, call), call.context)
+
+
+def error(call: Call, kind: str, message: str) -> None:
+    """Tell of an exception that the agent's code got."""
+    engine.announce(partial(_error, call, kind, message, time.time_ns()), call.context)
+
+
+def _started(call: Call) -> EventRecord:
+    command: Command = call.request.body
+    payload: dict[str, Any] = {"command": command.name, "arguments": list(command.arguments)}
+    if command.redacted:
+        payload[semconv.REDACTED_FIELDS] = [f"attributes.arguments[{index}]" for index in command.redacted]
+    return _event(call, semconv.EVENT_COMMAND_STARTED, call.start_ns, payload)
+
+
+def _completed(call: Call) -> EventRecord:
     told: dict[str, Any] = call.request.body.told
     payload: dict[str, Any] = {
         "command": call.request.body.name,
@@ -227,24 +241,19 @@ def completed(call: Call) -> None:
         "stdout_size": told.get(semconv.COMMAND_STDOUT_SIZE),
         "stderr_size": told.get(semconv.COMMAND_STDERR_SIZE),
     }
-    _tell(
-        call,
-        semconv.EVENT_COMMAND_COMPLETED,
-        call.end_ns,
-        {key: value for key, value in payload.items() if value is not None},
-    )
+    known = {key: value for key, value in payload.items() if value is not None}
+    return _event(call, semconv.EVENT_COMMAND_COMPLETED, call.end_ns, known)
 
 
-def error(call: Call, kind: str, message: str) -> None:
-    """Tell of an exception that the agent's code got. Whether it caught it there is not ours to see: not by us."""
+def _error(call: Call, kind: str, message: str, time_ns: int) -> EventRecord:
+    # Whether the agent's code caught it is not ours to see: not by us.
     payload = {"command": call.request.body.name, "exception": kind, "message": message, "handled": False}
-    _tell(call, semconv.EVENT_EXECUTOR_ERROR, call.end_ns or time.time_ns(), payload)
+    return _event(call, semconv.EVENT_EXECUTOR_ERROR, time_ns, payload)
 
 
-def _tell(call: Call, name: str, time_ns: int, payload: dict[str, Any]) -> None:
+def _event(call: Call, name: str, time_ns: int, payload: dict[str, Any]) -> EventRecord:
     trace_id, span_id = (call.ids.trace_id, call.ids.span_id) if call.ids is not None else (0, 0)
-    record = EventRecord(name, time_ns, payload, trace_id, span_id, run=call.run, cycle=call.cycle)
-    engine.announce(record, call.context)
+    return EventRecord(name, time_ns, payload, trace_id, span_id, run=call.run, cycle=call.cycle)
 
 
 def message_of(reason: BaseException) -> str:

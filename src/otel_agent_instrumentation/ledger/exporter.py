@@ -110,6 +110,10 @@ def _span_event(span: ReadableSpan) -> Event:
 class EnvelopeLogExporter(LogRecordExporter):
     """`OTEL_LOGS_EXPORTER=agent_envelope`."""
 
+    def wants(self, scope: Any) -> bool:
+        """Whether records of ``scope`` are written: ours are lines of the ledger already."""
+        return not _is_ours(scope)
+
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write the logs and events that others made: an event under its own name, a plain log as `log.record`."""
         writer = _writer()

@@ -23,6 +23,8 @@ from .outcome import as_target
 from .queue import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -69,11 +71,16 @@ class AgentLogProcessor(LogRecordProcessor):
 
     def __init__(self, exporter: Any, limits: Limits | None = None) -> None:
         self.lane: Lane[ReadableLogRecord] = Lane("log records", as_target(exporter), limits or Limits())
+        self._wants: Callable[[Any], bool] | None = getattr(exporter, "wants", None)
 
     @property
     def accounts(self) -> Accounts:
         """The books of this exporter's queue."""
         return self.lane.queue.accounts
+
+    def enabled(self, *, instrumentation_scope: Any = None, **_: Any) -> bool:
+        """Whether the exporter takes records of this scope: who asks spares making one."""
+        return self._wants is None or self._wants(instrumentation_scope)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue a copy of ``log_record``. Never raises, never waits."""

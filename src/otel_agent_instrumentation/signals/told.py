@@ -68,6 +68,7 @@ class Teller:
 
     def __init__(self, logger: Logger, redact: Callable[[Mapping[str, Any], str], tuple[Any, list[str]]]) -> None:
         self._logger = logger
+        self._enabled: Any = getattr(logger, "enabled", None)  # a logger of somebody's API may have none
         self._redact = redact
 
     def tell(self, name: str, payload: Mapping[str, Any], run: Run | None, cycle: int, context: Context) -> None:
@@ -92,20 +93,24 @@ class Teller:
             told["redacted_fields"] = paths
             records.emit(records.EventRecord(name, time_ns, told, ids.trace_id, ids.span_id, run=run, cycle=cycle))
 
-    def record(self, record: records.EventRecord, context: Context | None) -> None:
-        """Tell an event whose payload is bounded: the log record's attributes are the run's and its."""
-        run = record.run
-        clean, _ = self._redact(record.payload, "payload")
-        about = attributes.of_run(run, record.cycle) if run is not None else {}
-        with _LOG:  # by itself: processors of anyone's
-            self._logger.emit(
-                timestamp=record.time_ns,
-                context=context,
-                severity_number=SeverityNumber.INFO,
-                event_name=record.name,
-                attributes={**about, **clean},
-            )
-        if records.wanted():
+    def record(self, make: Callable[[], records.EventRecord], context: Context | None) -> None:
+        """Tell the event that ``make`` gives, if anybody wants it. Its bounded payload are the log's attributes."""
+        logged, kept = self._enabled is None or self._enabled(), records.wanted()
+        if not logged and not kept:
+            return
+        record = make()
+        if logged:
+            with _LOG:  # by itself: processors of anyone's
+                clean, _ = self._redact(record.payload, "payload")
+                about = attributes.of_run(record.run, record.cycle) if record.run is not None else {}
+                self._logger.emit(
+                    timestamp=record.time_ns,
+                    context=context,
+                    severity_number=SeverityNumber.INFO,
+                    event_name=record.name,
+                    attributes={**about, **clean},
+                )
+        if kept:
             records.emit(record)
 
 
