@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import runs
 from ..core.contain import Contained
 from ..core.context import attach
-from ..core.engine import async_wrapper, current_call, detach
+from ..core.engine import async_wrapper, current_call, detach, engine
 from . import _mcp_facts as facts
 from . import _mcp_wire as wire
 
@@ -74,7 +74,8 @@ def receiver(begin: Begin, place: Place, finish: Callable[[Engine, Call, Any], A
     async def receive(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         context = run = token = mark = raised = None
         with _PLACE:
-            context, run = place(instance, args, kwargs)
+            if engine.enabled:  # a connection may keep this wrapper for longer than we are here
+                context, run = place(instance, args, kwargs)
             if context is not None:
                 token = attach(context)
             if run is not None:

@@ -47,11 +47,11 @@ class Streaks:
     def add(self, mark: int, most: int) -> bool:
         """Take one call; whether its streak has just become ``most`` calls long."""
         self._count = now = self._count + 1
-        times, last = self._seen.pop(mark, (0, 0))
-        times = times + 1 if times and now - last <= most else 1
+        times = self._seen.pop(mark, (0, 0))[0] + 1
         self._seen[mark] = times, now
-        first = next(iter(self._seen))  # the one that was seen longest ago: they stand in the order of their last time
-        if now - self._seen[first][1] > most:
+        # They stand in the order of their last time, and each call makes at most one of them too old.
+        first = next(iter(self._seen))
+        if now - self._seen[first][1] >= most:
             del self._seen[first]
         return times == most
 
