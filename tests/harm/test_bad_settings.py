@@ -18,7 +18,9 @@ BOOLEAN = ("maybe", "2", "truefalse", "☃")
 NUMBER = ("abc", "-1", "0", "nan", "inf", "1e400", "9" * 30, "9" * 5000, "0x10", "1,5")
 WORD = ("everything", "1.42", "☃")
 BAD: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("sdk_disabled", "implicit_run", "ledger", "sigterm", "summary", "guard_all"), BOOLEAN),
+    **dict.fromkeys(
+        ("sdk_disabled", "implicit_run", "ledger", "sigterm", "summary", "guard_all", "log_records"), BOOLEAN
+    ),
     **dict.fromkeys(("run_idle", "exit_timeout", "content_limit", "queue_bytes", "loop_calls"), NUMBER),
     **dict.fromkeys(("bsp_delay_ms", "bsp_queue", "bsp_batch", "blrp_delay_ms", "blrp_queue", "blrp_batch"), NUMBER),
     **dict.fromkeys(("metric_interval_ms", "timeout", "traces_timeout", "logs_timeout", "metrics_timeout"), NUMBER),
@@ -28,6 +30,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "redaction_mode": WORD,
     "redaction_engine": WORD,
     **dict.fromkeys(("commands", "files"), WORD),
+    "log_level": WORD,
 }
 # Any text is a name or a list of names: what cannot be had is told where it is looked for, see below.
 FREE = {

@@ -142,6 +142,8 @@ def _client_seams(name: str, own: Sequence[tuple[Seam, SeamState]]) -> Iterator[
     if absent and name in integrations.BUILTIN:
         yield Finding("note", f"{name}: not in the installed version, nor needed there: {', '.join(absent)}")
     for seam, state in own:
+        if state == "waiting" and name not in integrations.BUILTIN:
+            continue  # a module of the standard library that nothing here imports
         if state != "patched" and not seam.optional:
             why = "is missing" if state == "missing" else "was not imported"
             yield Finding(

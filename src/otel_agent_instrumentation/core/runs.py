@@ -178,11 +178,11 @@ def _mend(left: Place) -> bool:
     outer, above = left.outer, left.above
     while above is not None and above.ended:
         outer, above = above.outer, above.above
-    _current.set(above if above is not _inherited else None)
-    if left.context is None or otel_current() is not left.context or outer is None:
-        return False
-    attach(outer)
-    return True
+    changed = left.context is not None and outer is not None and otel_current() is left.context
+    if changed:
+        attach(outer)
+    _current.set(above if above is not _inherited else None)  # last: till then it can be done again
+    return changed
 
 
 def _home() -> tuple[int, int]:

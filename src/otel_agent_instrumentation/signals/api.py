@@ -61,7 +61,7 @@ class run(Block):  # noqa: N801 - used as a verb: `with run("coder"):`
         run_id: str | None = None,
         max_cycles: int | None = None,
     ) -> None:
-        super().__init__()
+        self._places = []
         self._given = (agent, task, user, session, tags, metadata, run_id)
         self._max_cycles = max_cycles
         self._run: Run | None = None

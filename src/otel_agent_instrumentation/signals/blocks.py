@@ -49,19 +49,14 @@ class Block:
     def _end(self, place: Place, error: BaseException | None) -> None:
         """End it: nobody is in it any more."""
 
-    def _read(self, value: object) -> None:
+    def read(self, value: object) -> None:
         """Take what there is to know from what a decorated function returned."""
-
-    def returned(self, value: object) -> None:
-        """A decorated function has returned ``value``. Never raises."""
-        with _BLOCK:
-            self._read(value)
 
     def __enter__(self) -> Self:
         with _BLOCK:
             place = self._begin()
+            self._places.append(place)  # first: what goes wrong from here on is undone at the exit
             runs.go_in(place)
-            self._places.append(place)
         return self
 
     def __exit__(
@@ -70,10 +65,17 @@ class Block:
         place: Place | None = None
         with _BLOCK:
             place = self._take()
+        if place is None and self._places:
+            place = self._places.pop()  # a fault of ours
         if place is None:
             return
+        left = False
         with _BLOCK:  # each by itself: the caller's context comes first
             runs.go_out(place)
+            left = True
+        if not left:
+            with _BLOCK:
+                runs.go_out(place)
         with _BLOCK:
             self._end(place, error)
 

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..core import contain, runs
+from ..core.contain import Contained
 from ..core.context import attach
 from ..core.context import current as current_context
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_READ = Contained("block.read")
 
 
 def decorated(again: Callable[[], Any], function: Callable[P, R]) -> Callable[P, R]:
@@ -38,7 +41,8 @@ def decorated(again: Callable[[], Any], function: Callable[P, R]) -> Callable[P,
                 return await function(*args, **kwargs)
             with block:
                 value = await function(*args, **kwargs)
-                block.returned(value)
+                with _READ:
+                    block.read(value)
                 return value
 
         return one_awaited  # type: ignore[return-value]
@@ -50,7 +54,8 @@ def decorated(again: Callable[[], Any], function: Callable[P, R]) -> Callable[P,
             return function(*args, **kwargs)
         with block:
             value = function(*args, **kwargs)
-            block.returned(value)
+            with _READ:
+                block.read(value)
             return value
 
     return one

@@ -92,7 +92,7 @@ class step(SpanBlock):  # noqa: N801
     """
 
     def __init__(self, description: str | None = None, *, tool: str | None = None, index: int | None = None) -> None:
-        super().__init__()
+        self._places = []
         self._given = (description, tool, index)
         self.result: str | None = None
         self.status: str | None = None
@@ -133,7 +133,7 @@ class plan(SpanBlock):  # noqa: N801
         reasoning_score: float | None = None,
         selected_tools: Sequence[str] = (),
     ) -> None:
-        super().__init__()
+        self._places = []
         self.step_count = step_count
         self.reasoning_score = reasoning_score
         self.selected_tools = selected_tools
@@ -141,7 +141,8 @@ class plan(SpanBlock):  # noqa: N801
     def _begin(self) -> Place:
         return self._start(semconv.PLAN, {semconv.OPERATION_NAME: semconv.PLAN}, of_agent=True)
 
-    def _read(self, value: object) -> None:
+    def read(self, value: object) -> None:
+        """Take the length of a list."""
         if self.step_count is None and isinstance(value, (list, tuple)):
             self.step_count = len(value)  # pyright: ignore[reportUnknownArgumentType]
 
@@ -198,7 +199,8 @@ class review(SpanBlock):  # noqa: N801
     def _begin(self) -> Place:
         return self._start(semconv.SPAN_REVIEW, {})
 
-    def _read(self, value: object) -> None:
+    def read(self, value: object) -> None:
+        """Take a verdict."""
         if isinstance(value, str) and value in _DECISIONS:
             _tell(semconv.EVENT_REVIEW_DECISION, {"decision": value}, self._open())
 
@@ -216,7 +218,7 @@ class state(Block):  # noqa: N801
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__()
+        self._places = []
         self.name = name
 
     def _begin(self) -> Place:
