@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_agent_instrumentation import config, semconv
+from otel_agent_instrumentation import config, declared, semconv
 from otel_agent_instrumentation.metrics import labels
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 
@@ -129,7 +129,7 @@ def _labels() -> str:
     names = dict.fromkeys(label for row in CATALOGUE.values() for label in row.labels)
     rows: list[tuple[str, str]] = []
     for name in names:
-        low = semconv.ATTRIBUTES[name].cardinality == "low"
+        low = declared.ATTRIBUTES[name].cardinality == "low"
         bound = "a closed list of words" if low else f"the first {labels.limit(name)}, then `{labels.OTHER}`"
         rows.append((f"`{name}`", bound))
     return table(["Label", "Values"], rows)

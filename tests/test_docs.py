@@ -13,7 +13,7 @@ import tomllib
 import openai
 import pytest
 
-from otel_agent_instrumentation import config, semconv
+from otel_agent_instrumentation import config, declared, semconv
 from otel_agent_instrumentation.bootstrap.choices import choose
 from otel_agent_instrumentation.envelope import schema
 from otel_agent_instrumentation.redaction.policy import Policy
@@ -67,14 +67,14 @@ def test_the_payload_of_a_span_is_told_key_by_key():
 
 
 def test_every_event_is_told():
-    assert set(keys("envelope", "## Events")) == set(semconv.EVENTS) - SPAN_EVENTS
+    assert set(keys("envelope", "## Events")) == set(declared.EVENTS) - SPAN_EVENTS
 
 
 def test_the_example_keeps_the_schema():
     (example,) = blocks("envelope", "json")
     assert lines.check_line(example.encode()) == []
     attributes = json.loads(example)["payload"]["attributes"]
-    assert [key for key in attributes if not semconv.declared(key)] == []
+    assert [key for key in attributes if not declared.declared(key)] == []
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="needs: jq")

@@ -92,7 +92,7 @@ def test_a_process_that_makes_no_call_imports_no_engine(tmp_path):
 
 def test_a_process_that_is_switched_off_imports_the_bootstrap_alone(tmp_path):
     told = agent(IMPORTED, tmp_path, OTEL_SDK_DISABLED="true")
-    assert told["imported"] == ["bootstrap", "config", "core", "core.contain", "semconv"]
+    assert told["imported"] == ["bootstrap", "config", "core", "core.contain", "options", "semconv"]
 
 
 def test_a_bad_setting_is_told_even_where_all_is_switched_off(tmp_path):

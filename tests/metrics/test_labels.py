@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from otel_agent_instrumentation import semconv
+from otel_agent_instrumentation import declared, semconv
 from otel_agent_instrumentation.core.runs import Run
 from otel_agent_instrumentation.core.spec import Api, Call, Request, Response, Usage
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
@@ -147,4 +147,4 @@ def test_a_label_that_is_not_in_the_catalogue_is_dropped_by_the_view() -> None:
 def test_no_label_of_the_catalogue_is_one_that_may_not_be() -> None:
     for row in CATALOGUE.values():
         for label in row.labels:
-            assert semconv.ATTRIBUTES[label].cardinality in {"low", "bounded"}, label
+            assert declared.ATTRIBUTES[label].cardinality in {"low", "bounded"}, label

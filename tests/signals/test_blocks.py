@@ -14,7 +14,7 @@ import pytest
 import otel_agent_instrumentation as agent
 from clients import ASK, async_openai
 from left import everything
-from otel_agent_instrumentation import semconv
+from otel_agent_instrumentation import declared, semconv
 from otel_agent_instrumentation.signals.told import FIELDS
 from otel_agent_instrumentation.testing import lines
 from otel_agent_instrumentation.testing.capture import capture
@@ -109,7 +109,7 @@ def test_each_event_is_a_log_event_with_the_runs_attributes() -> None:
         assert attributes[semconv.RUN_ID] == line.run_id
         assert attributes.get(semconv.CYCLE, 0) == line.cycle
         assert (attributes[semconv.USER_ID], attributes["agent.metadata.team"]) == ("u-1", "x")
-        assert {name for name in attributes if not semconv.declared(name)} == set()
+        assert {name for name in attributes if not declared.declared(name)} == set()
         for key, name in FIELDS[line.event].items():
             value = attributes[name]
             assert line.payload[key] == (list(value) if isinstance(value, tuple) else value)

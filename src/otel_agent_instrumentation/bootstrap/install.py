@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,61 +18,30 @@ from ..integrations import _neighbours as neighbours
 from ..ledger.exporter import use_writer
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
-from ..redaction import loading, selfcheck
+from ..redaction import selfcheck
 from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
-from . import summary
+from . import forks, summary
 from .choices import choose
 from .losses import count_losses, count_redactions, dropped
-from .providers import Providers, build, metrics_in_child, resource_of
+from .providers import build, resource_of
 from .stamp import LogStamp, SpanStamp, StampingGuard
+from .state import loaded_observers, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ..core.patching import Integration
     from ..ledger.writer import Writer
-    from ..pipeline.batch import Lane
-    from ..signals.run import RunTracker
 
 _log = logging.getLogger(semconv.SCOPE)
-_HOOKS = Contained("install.fork")
 _SCRUB = ScrubFilter()
-_LONGEST_IMPORT = 2.0  # seconds
 _STEP = Contained("install.step")
 _OBSERVE = Contained("install.observe")
 _ENGINE = "otel_agent_instrumentation.core.engine"
 # The modules by which the agent's own code says things; its clients come by `patching.when_imported`.
+_PROCESSES = "multiprocessing.process"
 _DOORS = tuple(f"otel_agent_instrumentation.signals.{name}" for name in ("api", "tool", "work"))
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class State:
-    """What is installed in this process."""
-
-    settings: config.Settings = field(default_factory=config.Settings)
-    coordinator: ExitCoordinator | None = None
-    providers: Providers | None = None
-    """The providers that this package built; they outlive `uninstrument()`: OTel's globals are set once."""
-    writer: Writer | None = None
-    socket: Lane[bytes] | None = None
-    """Delivers the ledger's lines to a socket."""
-    tracker: RunTracker | None = None
-    guarded: list[Any] = field(default_factory=list[Any])
-    """Providers of the application that the guard was put around."""
-    opening: threading.Lock = field(default_factory=threading.Lock)
-    held: list[threading.Lock | threading.RLock] = field(default_factory=list["threading.Lock | threading.RLock"])
-    """What is held for a fork that is under way."""
-    arranged: ExitCoordinator | None = None
-    """The coordinator that has been told what to do at exit."""
-    active: bool = False
-    observe: Callable[[], None] | None = None
-    """What `ready` has to do still."""
-    observing: threading.RLock = field(default_factory=threading.RLock)
-    guard_ok: bool = True
-
-
-state = State()
 
 
 def _settings(**overrides: Any) -> config.Settings:
@@ -150,12 +116,17 @@ def _guard(provider: Any) -> None:
             provider.add_log_record_processor(LogStamp())
 
 
-def self_check() -> None:
-    """See that the guard stands at every way out that we know; else content stays off (architecture, L4)."""
+def self_check(*, values: bool | None = None) -> None:
+    """See that the guard stands at every way out that we know; else content stays off (architecture, L4).
+
+    ``values``: whether a canary goes through it, which loads the rules: at the start where content is captured, else
+    with the first client.
+    """
     if state.settings.sdk_disabled:
         return
     known = [trace.get_tracer_provider(), _logs.get_logger_provider(), metrics.get_meter_provider(), *state.guarded]
-    safe = [selfcheck.self_check(_behind(provider)) for provider in known if not _unset(_behind(provider))]
+    deep = settings_in_force.capturing() if values is None else values
+    safe = [selfcheck.self_check(_behind(one), values=deep) for one in known if not _unset(_behind(one))]
     state.guard_ok = all(safe)
     if not state.guard_ok and settings_in_force.capturing():
         settings_in_force.use(settings_in_force.current()._replace(content="NO_CONTENT"))
@@ -200,6 +171,16 @@ def instrument(
         {*(only or ()), *settings.disabled},
         {*integrations.BUILTIN, *contributed, *integrations.STANDARD},
     )
+    _patch(settings, chosen, contributed, logger_provider)
+    self_check()
+
+
+def _patch(
+    settings: config.Settings,
+    chosen: set[str],
+    contributed: Mapping[str, Callable[[], Integration | None]],
+    logger_provider: Any,
+) -> None:
     with _STEP:
         neighbours.take_over(name for name in integrations.BUILTIN if name in chosen)
     for name, module in integrations.BUILTIN.items():
@@ -210,9 +191,10 @@ def instrument(
             patching.when_imported(name, partial(_contributed, load))
     for door in _DOORS:
         patching.when_imported(door, ready)
+    if _PROCESSES not in sys.modules:  # a child of `multiprocessing`, it may be: its run is told it as it begins
+        patching.when_imported(_PROCESSES, ready)
     with _STEP:
         _log_records(settings, logger_provider)
-    self_check()
 
 
 def _log_records(settings: config.Settings, logger_provider: Any) -> None:
@@ -271,6 +253,7 @@ def ready() -> None:
         observe, state.observe = state.observe, None
         if observe is not None:
             observe()
+            self_check(values=True)
 
 
 def _builtin(name: str) -> Integration | None:
@@ -285,17 +268,8 @@ def _contributed(load: Callable[[], Integration | None]) -> Integration | None:
     return load()
 
 
-def _observers() -> Any:
-    """The module, where there is an engine to speak of."""
-    if _ENGINE not in sys.modules:
-        return None
-    from . import observers
-
-    return observers
-
-
 def _drain() -> None:
-    observers = _observers()
+    observers = loaded_observers()
     if observers is not None:
         observers.drain()
 
@@ -306,9 +280,10 @@ def _writer() -> Writer:
         if state.writer is None:
             from ..ledger import sink as _sink  # noqa: F401 # pyright: ignore[reportUnusedImport] - see _before_fork
             from ..ledger.writer import Writer, resource_attributes
+            from ..redaction.parts import redact_resource
 
             resource = state.providers.resource if state.providers is not None else resource_of(state.settings)
-            told = resource_attributes(resource)
+            told = resource_attributes(redact_resource(resource, default_policy().at("ledger")))
             made = Writer(state.settings.ledger_dir, state.settings.ledger_path, told, state.settings.agent())
             if state.settings.ledger_tcp is not None:
                 from .socket import open_lane
@@ -335,50 +310,12 @@ def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
         coordinator.register_call("runs", lambda left: close_open(), stage="first")  # noqa: ARG005 - its signature
         coordinator.register_call("summary", _last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
-    if hasattr(os, "register_at_fork") and not _forks:
-        _forks.append(True)
-        os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
-
-
-_forks: list[bool] = []
-
-
-def _before_fork() -> None:
-    # The ledger's modules are imported with the first event, on a thread of ours: a child forked meanwhile would
-    # have them half imported, for good. So nobody forks while that goes on. The observers' likewise.
-    with _HOOKS:
-        state.held = [
-            lock for lock in (state.observing, state.opening, loading.lock) if lock.acquire(timeout=_LONGEST_IMPORT)
-        ]
-
-
-def _in_parent() -> None:
-    held, state.held = state.held, []
-    for lock in held:
-        lock.release()
-
-
-def _in_child() -> None:
-    with _HOOKS:
-        if loading.lock in state.held:
-            loading.lock.release()  # by the thread that took it: the child has no other
-    state.held = []
-    with _HOOKS:
-        runs.after_fork_in_child()
-        observers = _observers()
-        if observers is not None:
-            observers.forget_in_child()
-        state.opening = threading.Lock()  # held for the fork, by a thread that the child does not have
-        state.observing = threading.RLock()
-        if state.providers is not None:
-            metrics_in_child(state.providers.meter)
-        if state.writer is not None:
-            state.writer.reset_in_child()
+    forks.watch()
 
 
 def close_open() -> None:
     """End what is open: streams that somebody still holds, implicit runs. Before a flush."""
-    observers = _observers()
+    observers = loaded_observers()
     if observers is not None:
         observers.close_open(state.tracker)
 
@@ -397,7 +334,7 @@ def uninstrument() -> None:
         with _STEP:  # each by itself: whatever fails, the clients are as they were
             step()
     state.observe = None
-    observers = _observers()
+    observers = loaded_observers()
     if observers is not None:
         observers.let_go()
     if state.coordinator is not None:

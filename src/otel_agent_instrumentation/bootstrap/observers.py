@@ -60,7 +60,8 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     engine.defers = own and not settings_in_force.capturing()
     with _STEP:
         told = config.parent_run()
-        runs.inherit(handover.there(*told) if told is not None else None)
+        if told is not None:  # else the run that came with a process's own work, if any, stays
+            runs.inherit(handover.there(*told))
     reaper.start()
     engine.enabled = True
     return tracker

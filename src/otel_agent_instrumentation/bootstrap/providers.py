@@ -19,8 +19,6 @@ from ..core.contain import Contained, warn_once
 from ..metrics.views import views
 from ..redaction.guard import LogGuard
 from ..redaction.install import install as guard
-from ..redaction.parts import redact_resource
-from ..redaction.policy import default_policy
 from . import exporters
 from .choices import choose
 from .stamp import LogStamp, StampingGuard
@@ -44,13 +42,16 @@ class Providers:
 
 
 def resource_of(settings: Settings) -> Resource:
-    """OTel's resource, redacted, named after the agent where nobody named the service."""
+    """OTel's resource, named after the agent where nobody named the service.
+
+    As it is: what leaves with it is redacted by the guard and the ledger, and start-up does not load the rules for it.
+    """
     resource = Resource.create(
         {"telemetry.distro.name": "otel-agent-instrumentation", "telemetry.distro.version": semconv.VERSION}
     )
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: settings.agent()}))
-    return redact_resource(resource, default_policy())
+    return resource
 
 
 def build(settings: Settings, coordinator: ExitCoordinator) -> Providers:

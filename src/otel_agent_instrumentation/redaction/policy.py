@@ -140,6 +140,14 @@ class Policy:
         other.place = place
         return other
 
+    def apart(self) -> Policy:
+        """Return this policy with counts of its own: what a check replaces is none of the user's secrets."""
+        self._shared.ready()  # what is decided from here on is in the caches of both
+        other = copy.copy(self)
+        shared = other._shared = copy.copy(self._shared)  # noqa: SLF001 - its own class
+        shared.counts = defaultdict(int)
+        return other
+
     def use(self, settings: Settings) -> None:
         """Follow ``settings`` from now on."""
         shared = self._shared

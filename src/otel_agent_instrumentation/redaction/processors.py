@@ -59,6 +59,10 @@ class SpanGuard(SynchronousMultiSpanProcessor):
         self._starters: list[SpanProcessor] = []
         self._enders: list[SpanProcessor] = []
 
+    def apart(self) -> SpanGuard:
+        """Return a guard like this one, with no children, that counts for itself."""
+        return type(self)(self._policy.apart())
+
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Redact what the span starts with, in place, then start it for the children that look."""
         if self._span_processors is not self._seen:
@@ -187,6 +191,10 @@ class LogGuard(SynchronousMultiLogRecordProcessor):
         self._policy = policy = (policy or default_policy()).at("log")
         self._resource = parts.IdentityCache[Resource](lambda resource: parts.redact_resource(resource, policy))
         self._scope = parts.IdentityCache[Any](lambda scope: parts.redact_scope(scope, policy))
+
+    def apart(self) -> LogGuard:
+        """Return a guard like this one, with no children, that counts for itself."""
+        return type(self)(self._policy.apart())
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Hand a redacted record to the children: ``log_record`` itself where nothing in it is secret."""
