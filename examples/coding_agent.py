@@ -61,7 +61,9 @@ class CodingAgent:
         for _ in range(MOST_CYCLES):
             tests = self.execute()
             say("executor", tests.summary)
-            decision, comments = self.review(tests)
+            style = self.workspace.check_style()
+            say("style", style)
+            decision, comments = self.review(tests, style)
             say("reviewer", f"{decision}: {comments}")
             if tests.passed and decision == "accept":
                 say("committer", self.describe())
@@ -99,16 +101,17 @@ class CodingAgent:
                 break
         return self.workspace.tests or self.workspace.run_tests()
 
-    def review(self, tests: TestRun) -> tuple[str, str]:
+    def review(self, tests: TestRun, style: str) -> tuple[str, str]:
         """Have the change reviewed; without a reviewer the tests decide."""
         if self.anthropic is None:
             return ("accept", "the tests pass") if tests.passed else ("revise", tests.output)
+        question = f"{TASK}\n{tests.summary}\n{tests.output}\n{style}\n{self.workspace.show()}"
         with self.anthropic.messages.stream(
             model=REVIEW_MODEL,
             max_tokens=1024,
             tools=[REVIEW_TOOL],
             tool_choice={"type": "tool", "name": "submit_review"},
-            messages=[{"role": "user", "content": f"{TASK}\n{tests.summary}\n{tests.output}\n{self.workspace.show()}"}],
+            messages=[{"role": "user", "content": question}],
         ) as stream:
             message = stream.get_final_message()
         for block in message.content:

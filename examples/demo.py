@@ -8,6 +8,7 @@ set: the ledger file below `logs/telemetry` is what an agent leaves by default.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -47,17 +48,22 @@ def environment() -> Generator[dict[str, str]]:
 def main() -> int:
     """Run the agent, then show what its ledger tells; 0 only if both went well."""
     before = set(LEDGER.glob("*.jsonl"))
-    agent = [str(BIN / "opentelemetry-instrument"), sys.executable, str(HERE / "coding_agent.py")]
+    launcher = [str(BIN / "opentelemetry-instrument"), sys.executable]
     with environment() as variables:
-        failed = subprocess.run(agent, check=False, env=variables).returncode
+        if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":  # which MCP would not hand on
+            # The server is launched like the agent, so that its side of each call is seen as well.
+            variables["STYLE_SERVER"] = shlex.join([*launcher, str(HERE / "style_server.py")])
+        failed = subprocess.run([*launcher, str(HERE / "coding_agent.py")], check=False, env=variables).returncode
     written = sorted(set(LEDGER.glob("*.jsonl")) - before)
     if not written:
         print(f"demo: the agent left no ledger file in {LEDGER}", file=sys.stderr)
         return 1
-    for file in written:
+    # A run has a file for each of its processes; all of them make its tree.
+    for file in [file for file in written if "." not in file.stem]:
         print(flush=True)
         failed = subprocess.run([str(BIN / "otel-agent"), "show", str(file)], check=False).returncode or failed
-        print(f"\nledger  {file}", flush=True)
+    for file in written:
+        print(f"{chr(10) * (file is written[0])}ledger  {file}", flush=True)
     return 1 if failed else 0
 
 

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from mcp import ClientSession, StdioServerParameters, stdio_client
 
 TASK = 'Make `durations.seconds("1h30m")` return 5400: see the tests for what else it must do.'
 
@@ -39,6 +42,12 @@ class Durations(unittest.TestCase):
                 seconds(text)
 """,
 }
+
+# An MCP server, in a process of its own.
+STYLE_SERVER = shlex.split(os.environ.get("STYLE_SERVER", "")) or [
+    sys.executable,
+    str(Path(__file__).with_name("style_server.py")),
+]
 
 # As both providers describe a tool: a name, a sentence, a JSON schema.
 TOOLS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -92,6 +101,10 @@ class Workspace:
         (self.folder / path).write_text(content)
         return f"{path}: {len(content.splitlines())} lines written"
 
+    def check_style(self) -> str:
+        """What the style server says of the file, by MCP."""
+        return asyncio.run(_ask("check_style", {"content": (self.folder / "durations.py").read_text()}))
+
     def run_tests(self) -> TestRun:
         """Run the tests in a process of their own."""
         command = [sys.executable, "-m", "unittest", "-q"]
@@ -99,3 +112,11 @@ class Workspace:
         total = int(next(iter(re.findall(r"Ran (\d+) test", done.stderr)), 0))
         failed = sum(map(int, re.findall(r"(?:failures|errors)=(\d+)", done.stderr)))
         return TestRun(done.returncode == 0, f"{total - failed} of {total} tests pass", done.stderr[-4000:])
+
+
+async def _ask(tool: str, arguments: dict[str, Any]) -> str:
+    server = StdioServerParameters(command=STYLE_SERVER[0], args=STYLE_SERVER[1:])
+    async with stdio_client(server) as (receive, send), ClientSession(receive, send) as session:
+        await session.initialize()
+        result = await session.call_tool(tool, arguments)
+    return " ".join(getattr(part, "text", "") for part in result.content)
