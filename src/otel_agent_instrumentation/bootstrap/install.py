@@ -236,8 +236,8 @@ def _prepare(
         logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
         own = state.providers is not None and tracer_provider is state.providers.tracer
         observers.record(settings, _writer)
-        state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
         observers.follow(settings, only)
+        state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
 
     state.observe = observe
     if _ENGINE in sys.modules:

@@ -144,11 +144,15 @@ def raw() -> Place | None:
 
 def put(found: Place | None) -> Any:
     """Make a place the current one of this thread or task, ended or not; returns the token for `reset_current`."""
+    if _at_active is not None and found is not None and found.run is not None and not found.ended:
+        active(found.run)
     return _current.set(found)
 
 
 def go_in(new: Place) -> None:
     """Make ``new`` the place of this thread or task, and its context OTel's current one."""
+    if _at_active is not None and new.run is not None:
+        active(new.run)
     new.above = place()
     new.outer = otel_current()
     new.home = _home()
@@ -225,6 +229,8 @@ def reset_current(token: Any) -> None:
 def inherit(found: Place | None) -> None:
     """Say which run of another process this whole process is a part of."""
     global _inherited  # noqa: PLW0603 - one a process
+    if _at_active is not None and found is not None and found.run is not None:
+        active(found.run)
     _inherited = found
 
 
