@@ -35,6 +35,7 @@ WORDS = [kind for kind in planted.SECRETS if kind != "private key"]
 PLACES = {
     **dict.fromkeys(("prompt", "tool result", "attribute", "event", "exception", "log"), INLINE),
     **dict.fromkeys(("plan", "tool arguments", "link", "log attribute", "own log", "review", "resource"), INLINE[::2]),
+    **dict.fromkeys(("command", "mcp", "tool", "run"), INLINE[::2]),
     "url": WORDS,
     "name": WORDS[:1],
     "label": WORDS[1:2],
@@ -217,6 +218,8 @@ def test_the_structure_is_intact(ran):
         for span in spans
         if semconv.USAGE_INPUT_TOKENS in span.attributes and not span.attributes.get(semconv.RUN_IMPLICIT)
     ]
+    planted = {"tools/call check_style", "execute_tool look_up", "execute_tool command python", "agent.step"}
+    assert planted <= {span.name for span in spans}
     twice = 2
     assert sum(span.attributes[semconv.USAGE_INPUT_TOKENS] for span in calls) == twice * ran.served.input
     assert sum(span.attributes[semconv.USAGE_OUTPUT_TOKENS] for span in calls) == twice * ran.served.output

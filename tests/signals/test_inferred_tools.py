@@ -184,6 +184,7 @@ def test_a_call_that_two_providers_ask_for_belongs_to_each(scene: Scene) -> None
         assert ids_of(captured.spans()) == ["call_a", "call_a"]
 
 
+@pytest.mark.responses
 def test_a_tool_of_another_api_of_the_provider_is_another(scene: Scene) -> None:
     chat, responses = Chat(scene), Responses(scene)
     with capture() as captured, run("both"):
@@ -232,6 +233,7 @@ def test_a_name_that_the_request_did_not_declare_is_no_label(loop: Any) -> None:
     assert names == {"get_weather": 1, "other": 1}
 
 
+@pytest.mark.responses
 def test_a_response_that_is_fetched_again_asks_for_nothing_new(scene: Scene) -> None:
     loop = Responses(scene)
     with capture() as captured:
@@ -245,6 +247,7 @@ def test_a_response_that_is_fetched_again_asks_for_nothing_new(scene: Scene) -> 
         assert ids_of(captured.spans()) == ["call_a"]
 
 
+@pytest.mark.responses
 def test_a_background_response_is_answered_through_its_fetch(scene: Scene) -> None:
     loop = Responses(scene)
     scene.provider.enqueue(openai_responses(status="in_progress", output=[], usage=None, id="resp_1"))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,4 +86,5 @@ def test_each_call_that_was_answered_is_one_span(name: str, way: str, stage: Sta
         told = [span.attributes or {} for span in tools_of(captured.spans())]
     found = [(one[semconv.TOOL_CALL_ID], one[semconv.TOOL_NAME]) for one in told]
     assert sorted(found) == sorted(expected)
-    assert len(expected) >= {"openai": 15, "anthropic": 1, "dashscope": 4}.get(name, 0), "nothing was compared"
+    least = {"openai": 15 if find_spec("openai.resources.responses") else 14, "anthropic": 1, "dashscope": 4}
+    assert len(expected) >= least.get(name, 0), "nothing was compared"

@@ -7,8 +7,10 @@ the endpoint of a gRPC backend, and `faulty` where every third look of redaction
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,13 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
+import otel_agent_instrumentation as ours
+
 EXAMPLES, PLANTED, OWN, GRPC, FAULTY = (*sys.argv[1:5], sys.argv[5:] == ["faulty"])
 sys.path.insert(0, EXAMPLES)
+import coding_agent  # noqa: E402 # pyright: ignore[reportMissingImports] - of the examples
+import workspace  # noqa: E402 # pyright: ignore[reportMissingImports]
+
 SECRETS: dict[str, list[str]] = json.loads(Path(PLANTED).read_text(encoding="utf-8"))
 
 
@@ -57,6 +64,12 @@ def fail(message: str) -> None:
     raise ValueError(message)
 
 
+@ours.tool
+def look_up(what: str) -> str:
+    """A tool whose argument and result are secrets."""
+    return f"found {what}"
+
+
 def own_code() -> None:
     """What the application itself tells OpenTelemetry: spans, exceptions, links, logs, metrics, URLs."""
     provider: Any = trace.get_tracer_provider()
@@ -77,14 +90,18 @@ def own_code() -> None:
     tracer.start_span(f"span of {SECRETS['name'][0]}").end()
     metrics.get_meter("app").create_counter("app.things").add(1, {"label": SECRETS["label"][0], "kind": "thing"})
     logging.getLogger("otel_agent_instrumentation").warning("our own line: %s", planted("own log"))
-    # The places of commands and of MCP messages belong here as soon as they are told: `subprocess.run([...])` with
-    # SECRETS["command"], a tool call to a server with SECRETS["mcp"].
+    with ours.run("canary", task=planted("run"), metadata={"note": planted("run")}):
+        subprocess.run([sys.executable, "-c", "pass", *SECRETS["command"]], check=True)
+        with ours.plan() as plan, ours.step(planted("run")) as step:
+            plan.step_count = 1
+            step.result = planted("run")
+        look_up(planted("tool"))
+        # To a server in another process, which fails and says why: both sides tell what was asked and answered.
+        asyncio.run(workspace._ask("check_style", {"content": f"re.match()[0]\n{planted('mcp')}"}))
+        asyncio.run(workspace._ask("check_style", {"content": planted("mcp")}))
 
 
 def main() -> int:
-    import coding_agent  # pyright: ignore[reportMissingImports]
-    import workspace  # pyright: ignore[reportMissingImports]
-
     if FAULTY:
         break_redaction()
     coding_agent.say = lambda who, text: None
