@@ -73,7 +73,7 @@ def test_a_server_over_stdio_is_one_tree_with_its_client_and_of_the_same_run(how
     assert where["cycle"] == 3
     clients = [span for span in spans if span.kind.name == "CLIENT"]
     assert named(clients) == [*METHODS, "tools/call where"]
-    (root,) = (span for span in spans if span.kind.name == "INTERNAL")
+    (root,) = (span for span in spans if span.name.startswith("invoke_agent"))
     assert {span.parent.span_id for span in clients if span.parent} == {root.context.span_id}  # type: ignore[union-attr]
     files = peers.ended()
     (theirs,) = (name for name in files if name.startswith(f"{coder.id}.") and name != f"{coder.id}.jsonl")

@@ -191,7 +191,7 @@ def _patch(
             patching.when_imported(name, partial(_contributed, load))
     for door in _DOORS:
         patching.when_imported(door, ready)
-    if _PROCESSES not in sys.modules:  # a child of `multiprocessing`, it may be: its run is told it as it begins
+    if any("multiprocessing" in word for word in sys.orig_argv):  # a child of it: its run is told it as it begins
         patching.when_imported(_PROCESSES, ready)
     with _STEP:
         _log_records(settings, logger_provider)
