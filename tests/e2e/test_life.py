@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,8 +191,9 @@ def test_servers_with_workers_deliver_every_span(tmp_path, provider, server, arg
         settings = {"PROVIDER": provider, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, "PYTHONPATH": str(AGENTS)}
         process = launched.start(tmp_path, *command, **settings)
         try:
-            for _ in range(requests):
-                assert _get(port) == b"chatcmpl-1"
+            # Several at once: one worker alone could take them all one after the other, and that would be one run.
+            with ThreadPoolExecutor(4) as pool:
+                assert set(pool.map(_get, [port] * requests)) == {b"chatcmpl-1"}
         finally:
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=30)
