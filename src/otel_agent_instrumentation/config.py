@@ -75,6 +75,7 @@ class Settings(NamedTuple):
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None
     ledger_tcp: tuple[str, int] | None = None
+    stream_token: str | None = None
     exit_timeout: float = 2.0
     queue_bytes: int = 64 * 1024 * 1024
     sigterm: bool = True

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "show": f"{__name__}.show",
+    "tail": f"{__name__}.tail",
+    "serve": f"{__name__}.serve",
     "doctor": f"{__name__}.doctor",
     "redact": f"{__name__}.redact",
 }
