@@ -101,6 +101,7 @@ def key(stream: IO[bytes], name: str) -> str:
 
 def end_of_lines(stream: IO[bytes]) -> int:
     """The byte after the last whole line. Raises `OSError`."""
+    stream.seek(0)
     if isinstance(stream, gzip.GzipFile):  # it has no end until it is read, and is not written to any more
         return max((end for _, end in raw(stream)), default=0)
     start = stream.seek(0, io.SEEK_END)
