@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,10 @@ from ..redaction import install as guard
 from ..redaction import selfcheck
 from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
-from . import forks, summary
+from . import forks, ledger
 from .choices import choose
 from .losses import count_losses, dropped, keep_books
-from .providers import build, resource_of
+from .providers import build
 from .stamp import LogStamp, SpanStamp, StampingGuard
 from .state import loaded_observers, state
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ..core.patching import Integration
-    from ..ledger.writer import Writer
 
 _log = logging.getLogger(semconv.SCOPE)
 _SCRUB = ScrubFilter()
@@ -228,7 +228,7 @@ def _prepare(
     keep_books(meter)
     where.use(meter_provider)
     if choose(settings, "traces").ledger or choose(settings, "logs").ledger or settings.ledger_tcp:
-        use_writer(_writer)
+        use_writer(ledger.writer)
     _log.addFilter(_SCRUB)
 
     def observe() -> None:
@@ -237,7 +237,7 @@ def _prepare(
         tracer = tracer_provider.get_tracer(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
         logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
         own = state.providers is not None and tracer_provider is state.providers.tracer
-        observers.record(settings, _writer)
+        observers.record(settings, ledger.writer)
         observers.follow(settings, only)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
 
@@ -276,41 +276,13 @@ def _drain() -> None:
         observers.drain()
 
 
-def _writer() -> Writer:
-    # Made with the first event: a process that records nothing opens nothing, and start-up does not pay for it.
-    with state.opening:
-        if state.writer is None:
-            from ..ledger import sink as _sink  # noqa: F401 # pyright: ignore[reportUnusedImport] - see _before_fork
-            from ..ledger.writer import Writer, resource_attributes
-            from ..redaction.parts import redact_resource
-
-            resource = state.providers.resource if state.providers is not None else resource_of(state.settings)
-            told = resource_attributes(redact_resource(resource, default_policy().at("ledger")))
-            made = Writer(state.settings.ledger_dir, state.settings.ledger_path, told, state.settings.agent())
-            if state.settings.ledger_tcp is not None:
-                from .socket import open_lane
-
-                lane = state.socket = open_lane(state.settings.ledger_tcp, state.settings, state.coordinator)
-                made.socket = lambda line: lane.put(line, len(line))
-            state.writer = made
-        return state.writer
-
-
-def _last(left: float) -> None:
-    """The very end: what is said about it is written, and sent where there is a socket."""
-    lane = state.socket
-    if lane is not None:
-        lane.flush(left / 2)
-    summary.tell(state.writer, state.settings)
-    if lane is not None:
-        lane.shutdown(left / 2)
-
-
 def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
     if state.arranged is not coordinator:
         state.arranged = coordinator
         coordinator.register_call("runs", lambda left: close_open(), stage="first")  # noqa: ARG005 - its signature
-        coordinator.register_call("summary", _last, stage="last")
+        # Before the queues: what the writer tells OTel's logs is to leave, too.
+        coordinator.register_call("ledger", ledger.flush, stage="first")
+        coordinator.register_call("summary", ledger.last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
     forks.watch()
 
@@ -325,7 +297,10 @@ def close_open() -> None:
 def flush(timeout: float) -> bool:
     """Deliver what waits, within ``timeout`` seconds."""
     _drain()
-    return state.coordinator.flush(timeout) if state.coordinator is not None else True
+    deadline = time.monotonic() + timeout
+    written = ledger.flush(timeout)
+    left = max(0.0, deadline - time.monotonic())
+    return (state.coordinator is None or state.coordinator.flush(left)) and written
 
 
 def uninstrument() -> None:
@@ -344,12 +319,7 @@ def uninstrument() -> None:
         state.coordinator.disarm()
         if state.providers is None:
             state.coordinator = None
-    if state.writer is not None:
-        state.writer.close()
-        state.writer = None
-    if state.socket is not None:
-        state.socket.shutdown(state.settings.exit_timeout)
-        state.socket = None
+    ledger.let_go(state.settings.exit_timeout)
     guard.stop_guarding_new_providers()
     for provider in state.guarded:
         guard.uninstall(provider)
