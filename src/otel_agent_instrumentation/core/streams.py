@@ -228,10 +228,11 @@ class AsyncReader:
 
     async def __anext__(self) -> Any:
         state = self._state
+        inner = self._inner  # held by this frame: a collection amid the read then keeps the order of the client's own
         token = _attach(state.context)
         state.reading = True
         try:
-            chunk = await self._inner.__anext__()
+            chunk = await inner.__anext__()
         except StopAsyncIteration:
             with _LEAVE:
                 _left(state, token, None)
