@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,16 @@ from ..core import settings as settings_in_force
 from ..core.contain import Contained, warn_once
 from ..integrations import _neighbours as neighbours
 from ..ledger.exporter import use_writer
+from ..metrics import where
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
 from ..redaction import selfcheck
 from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
-from . import forks, summary
+from . import forks, ledger
 from .choices import choose
-from .losses import count_losses, count_redactions, dropped
-from .providers import build, resource_of
+from .losses import count_losses, dropped, keep_books
+from .providers import build
 from .stamp import LogStamp, SpanStamp, StampingGuard
 from .state import loaded_observers, state
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ..core.patching import Integration
-    from ..ledger.writer import Writer
 
 _log = logging.getLogger(semconv.SCOPE)
 _SCRUB = ScrubFilter()
@@ -224,9 +225,10 @@ def _prepare(
     """What need not wait for a call; the rest is left to `ready`."""
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     count_losses(meter, _drain, dropped)
-    count_redactions(meter)
+    keep_books(meter)
+    where.use(meter_provider)
     if choose(settings, "traces").ledger or choose(settings, "logs").ledger or settings.ledger_tcp:
-        use_writer(_writer)
+        use_writer(ledger.writer)
     _log.addFilter(_SCRUB)
 
     def observe() -> None:
@@ -235,7 +237,7 @@ def _prepare(
         tracer = tracer_provider.get_tracer(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
         logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
         own = state.providers is not None and tracer_provider is state.providers.tracer
-        observers.record(settings, _writer)
+        observers.record(settings, ledger.writer)
         observers.follow(settings, only)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
 
@@ -274,41 +276,13 @@ def _drain() -> None:
         observers.drain()
 
 
-def _writer() -> Writer:
-    # Made with the first event: a process that records nothing opens nothing, and start-up does not pay for it.
-    with state.opening:
-        if state.writer is None:
-            from ..ledger import sink as _sink  # noqa: F401 # pyright: ignore[reportUnusedImport] - see _before_fork
-            from ..ledger.writer import Writer, resource_attributes
-            from ..redaction.parts import redact_resource
-
-            resource = state.providers.resource if state.providers is not None else resource_of(state.settings)
-            told = resource_attributes(redact_resource(resource, default_policy().at("ledger")))
-            made = Writer(state.settings.ledger_dir, state.settings.ledger_path, told, state.settings.agent())
-            if state.settings.ledger_tcp is not None:
-                from .socket import open_lane
-
-                lane = state.socket = open_lane(state.settings.ledger_tcp, state.settings, state.coordinator)
-                made.socket = lambda line: lane.put(line, len(line))
-            state.writer = made
-        return state.writer
-
-
-def _last(left: float) -> None:
-    """The very end: what is said about it is written, and sent where there is a socket."""
-    lane = state.socket
-    if lane is not None:
-        lane.flush(left / 2)
-    summary.tell(state.writer, state.settings)
-    if lane is not None:
-        lane.shutdown(left / 2)
-
-
 def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
     if state.arranged is not coordinator:
         state.arranged = coordinator
         coordinator.register_call("runs", lambda left: close_open(), stage="first")  # noqa: ARG005 - its signature
-        coordinator.register_call("summary", _last, stage="last")
+        # Before the queues: what the writer tells OTel's logs is to leave, too.
+        coordinator.register_call("ledger", ledger.flush, stage="first")
+        coordinator.register_call("summary", ledger.last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
     forks.watch()
 
@@ -323,7 +297,10 @@ def close_open() -> None:
 def flush(timeout: float) -> bool:
     """Deliver what waits, within ``timeout`` seconds."""
     _drain()
-    return state.coordinator.flush(timeout) if state.coordinator is not None else True
+    deadline = time.monotonic() + timeout
+    written = ledger.flush(timeout)
+    left = max(0.0, deadline - time.monotonic())
+    return (state.coordinator is None or state.coordinator.flush(left)) and written
 
 
 def uninstrument() -> None:
@@ -334,6 +311,7 @@ def uninstrument() -> None:
         with _STEP:  # each by itself: whatever fails, the clients are as they were
             step()
     state.observe = None
+    where.use(None)
     observers = loaded_observers()
     if observers is not None:
         observers.let_go()
@@ -341,12 +319,7 @@ def uninstrument() -> None:
         state.coordinator.disarm()
         if state.providers is None:
             state.coordinator = None
-    if state.writer is not None:
-        state.writer.close()
-        state.writer = None
-    if state.socket is not None:
-        state.socket.shutdown(state.settings.exit_timeout)
-        state.socket = None
+    ledger.let_go(state.settings.exit_timeout)
     guard.stop_guarding_new_providers()
     for provider in state.guarded:
         guard.uninstall(provider)

@@ -18,24 +18,28 @@ if TYPE_CHECKING:
 
 # Their books are the ledger's own: `writer.dropped` says what it lost.
 _LEDGER = frozenset({"EnvelopeSpanExporter", "EnvelopeLogExporter"})
+_PATIENCE = 0.3  # seconds: what there is to write is little, the ledger was flushed before
 
 
 def tell(writer: Writer | None, settings: Settings) -> None:
     """Write the line, if there is anything to say and this is the process that the person started."""
-    if writer is not None and writer.written:
-        _close_the_books(writer)
+    if writer is not None:
+        writer.flush(_PATIENCE)
+        if writer.written:
+            _close_the_books(writer)
+            writer.flush(_PATIENCE)
     line = sentence(writer)
     if line and settings.summary and is_root() and sys.stderr is not None:
         sys.stderr.write(f"otel-agent: {line}\n")
     if writer is not None:
-        writer.close()
+        writer.close(_PATIENCE)
 
 
 def _close_the_books(writer: Writer) -> None:
     """One last line in the ledger: what was emitted, exported, dropped and lost from sight, by exporter."""
     books = [_told(item) for item in snapshots() if item.emitted and item.exporter not in _LEDGER]
     if books:
-        from ..ledger.writer import Event
+        from ..ledger.lines import Event
 
         payload = {"pipelines": books, "redacted_fields": []}
         writer.write(Event(semconv.EVENT_PIPELINE, time.time_ns(), payload, writer.last))

@@ -7,18 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from .. import semconv
 from ..core.records import EventRecord, SpanRecord
-from .writer import Event
+from .lines import Event, weight
 
 if TYPE_CHECKING:
     from ..redaction.policy import Policy
     from .writer import Writer
 
 
+_RECORD = 512  # bytes, about: a record without what it tells
 _SCOPE = {"name": semconv.SCOPE, "version": semconv.VERSION, "schema_url": semconv.SCHEMA_URL}
 
 
 def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord, *, file: bool = True) -> None:
-    """Write one record; without ``file`` to the socket alone."""
+    """Tell the writer one record; without ``file`` for its sinks alone."""
+    told = record.attributes if isinstance(record, SpanRecord) else record.payload
+    writer.put(_RECORD + weight(told), _event, (record, policy, file))
+
+
+def _event(told: tuple[SpanRecord | EventRecord, Policy, bool]) -> Event:
+    """The event of a record, redacted: on the writer's thread."""
+    record, policy, file = told
     tags: dict[str, Any] = {}
     if isinstance(record, SpanRecord):
         payload, time_ns, name = _span(record), record.end_ns, semconv.EVENT_SPAN_ENDED
@@ -26,7 +34,7 @@ def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord, *, fi
         payload, time_ns, name, tags = dict(record.payload), record.time_ns, record.name, dict(record.tags or {})
     payload = redacted(policy, payload)
     ids = (record.trace_id, record.span_id)
-    writer.write(Event(name, time_ns, payload, record.run, record.cycle, *ids, tags, file))
+    return Event(name, time_ns, payload, record.run, record.cycle, *ids, tags, file)
 
 
 def _span(record: SpanRecord) -> dict[str, Any]:

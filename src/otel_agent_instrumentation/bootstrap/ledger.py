@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger of this process: made with the first event, flushed before the queues, closed at the very end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..redaction.policy import default_policy
+from . import summary
+from .providers import resource_of
+from .state import state
+
+if TYPE_CHECKING:
+    from ..ledger.writer import Writer
+
+
+def writer() -> Writer:
+    """The writer, made now if nobody has: a process that records nothing opens nothing, and start-up does not pay."""
+    with state.opening:
+        if state.writer is None:
+            from ..ledger import sink as _sink  # noqa: F401 # pyright: ignore[reportUnusedImport] - see forks.py
+            from ..ledger.buffer import Limits
+            from ..ledger.writer import Writer, resource_attributes
+            from ..redaction.parts import redact_resource
+
+            settings = state.settings
+            resource = state.providers.resource if state.providers is not None else resource_of(settings)
+            told = resource_attributes(redact_resource(resource, default_policy().at("ledger")))
+            limits = Limits(bytes=settings.queue_bytes)
+            made = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent(), limits)
+            if settings.ledger_tcp is not None:
+                from .socket import open_lane
+
+                lane = state.socket = open_lane(settings.ledger_tcp, settings, state.coordinator)
+                made.sinks.append(lambda _, data: lane.put(data, len(data)))
+            state.writer = made
+        return state.writer
+
+
+def flush(timeout: float) -> bool:
+    """Have what was told so far written, within ``timeout`` seconds; whether it is."""
+    return state.writer is None or state.writer.flush(timeout)
+
+
+def last(left: float) -> None:
+    """The very end: what is said about it is written, and sent where there is a socket."""
+    lane = state.socket
+    if lane is not None:
+        flush(left / 2)
+        lane.flush(left / 2)
+    summary.tell(state.writer, state.settings)
+    if lane is not None:
+        lane.shutdown(left / 2)
+
+
+def let_go(timeout: float) -> None:
+    """Write what waits and close, within about ``timeout`` seconds."""
+    if state.writer is not None:
+        state.writer.close(timeout)
+        state.writer = None
+    if state.socket is not None:
+        state.socket.shutdown(timeout)
+        state.socket = None
