@@ -127,7 +127,7 @@ class Workspace:
 
 
 async def _ask(tool: str, arguments: dict[str, Any]) -> str:
-    # MCP hands on six variables only; this server is the project's own and is to work as its agent does.
+    # Its own program: it may have the agent's environment, of which MCP hands on six variables otherwise.
     server = StdioServerParameters(command=STYLE_SERVER[0], args=STYLE_SERVER[1:], env=dict(os.environ))
     async with stdio_client(server) as (receive, send), ClientSession(receive, send) as session:
         await session.initialize()
