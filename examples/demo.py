@@ -55,10 +55,8 @@ def main() -> int:
     launcher = [str(BIN / "opentelemetry-instrument"), sys.executable]
     with environment() as variables:
         if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":  # which MCP would not hand on
-            # The server is launched like the agent, so that its side of each call is seen as well. MCP hands on six
-            # variables, and OpenTelemetry's are none of them.
-            settings = [f"{key}={value}" for key, value in variables.items() if key.startswith("OTEL_")]
-            variables["STYLE_SERVER"] = shlex.join(["env", *settings, *launcher, str(HERE / "style_server.py")])
+            # The server is launched like the agent, so that its side of each call is seen as well.
+            variables["STYLE_SERVER"] = shlex.join([*launcher, str(HERE / "style_server.py")])
         failed = subprocess.run([*launcher, str(HERE / name)], check=False, env=variables).returncode
     written = sorted(set(LEDGER.glob("*.jsonl")) - before)
     if not written:

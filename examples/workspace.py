@@ -127,7 +127,8 @@ class Workspace:
 
 
 async def _ask(tool: str, arguments: dict[str, Any]) -> str:
-    server = StdioServerParameters(command=STYLE_SERVER[0], args=STYLE_SERVER[1:])
+    # Its own program: it may have the agent's environment, of which MCP hands on six variables otherwise.
+    server = StdioServerParameters(command=STYLE_SERVER[0], args=STYLE_SERVER[1:], env=dict(os.environ))
     async with stdio_client(server) as (receive, send), ClientSession(receive, send) as session:
         await session.initialize()
         result = await session.call_tool(tool, arguments)

@@ -11,8 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .. import config, integrations, semconv
-from ..core import handover, patching, records, runs, streams
-from ..core import processes as commands
+from ..core import commands, handover, patching, records, runs, streams
 from ..core import settings as settings_in_force
 from ..core.contain import Contained
 from ..core.engine import engine
