@@ -25,7 +25,7 @@ pytest.register_assert_rewrite(
 )
 
 _WATCHED = ("opentelemetry", "otel_agent_instrumentation")
-_SETTINGS = ("OTEL_", "AGI_LEDGER_")
+_SETTINGS = ("OTEL_", "AGI_")
 
 
 def pytest_configure() -> None:

@@ -75,6 +75,10 @@ class Settings(NamedTuple):
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None
     ledger_tcp: tuple[str, int] | None = None
+    ledger_durability: Literal["buffer", "write", "fsync", "block"] = "buffer"
+    ledger_async: bool = True
+    ledger_buffer_events: int | None = None
+    ledger_flush_interval: float = 0.2
     exit_timeout: float = 2.0
     queue_bytes: int = 64 * 1024 * 1024
     sigterm: bool = True
@@ -124,6 +128,10 @@ class Settings(NamedTuple):
             return self.service_name
         program = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else ""
         return program if program and program not in {"-c", "-m", "__main__"} else "agent"
+
+    def waits(self) -> bool:
+        """Whether who emits an event waits until it is written."""
+        return self.ledger_durability in {"write", "fsync"} or not self.ledger_async
 
     def for_signal(self, signal: str, what: str) -> Any:
         """A per-signal setting of OTel's (``endpoint`` or ``protocol``), else the general one."""

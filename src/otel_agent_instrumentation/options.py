@@ -123,6 +123,29 @@ OPTIONS: tuple[Option, ...] = (
         _address,
         "`host:port` of a receiver of the ledger's lines, beside or instead of the file.",
     ),
+    Option(
+        "ledger_durability",
+        ("OTEL_AGENT_LEDGER_DURABILITY",),
+        _one_of("buffer", "write", "fsync", "block"),
+        "`buffer`: an event is written within the flush interval; `write`: `emit_event` waits for it (at most 1 s); "
+        "`fsync`: and for the disk; `block`: who finds the buffer full waits: nothing is dropped for want of room.",
+    ),
+    Option(
+        "ledger_async", ("OTEL_AGENT_LEDGER_ASYNC", "AGI_EVENT_ASYNC"), _boolean, "`false` is the durability `write`."
+    ),
+    Option(
+        "ledger_buffer_events",
+        ("OTEL_AGENT_LEDGER_BUFFER_EVENTS", "AGI_EVENT_BUFFER_SIZE"),
+        _count,
+        "Most events that wait for the ledger's writer, beside the bound in bytes. Who finds so many waits for it, "
+        "at most 50 ms.",
+    ),
+    Option(
+        "ledger_flush_interval",
+        ("OTEL_AGENT_LEDGER_FLUSH_INTERVAL", "AGI_EVENT_FLUSH_INTERVAL"),
+        _positive,
+        "How long the ledger's writer gathers events before it writes.",
+    ),
     Option("exit_timeout", ("OTEL_AGENT_EXIT_TIMEOUT",), _positive, "Seconds that a flush may add to the exit."),
     Option("queue_bytes", ("OTEL_AGENT_QUEUE_BYTES",), _count, "Most bytes that wait for one exporter."),
     Option("sigterm", ("OTEL_AGENT_SIGTERM",), _boolean, "Flush on SIGTERM where the agent has no handler."),

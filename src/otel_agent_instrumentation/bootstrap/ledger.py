@@ -3,15 +3,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from ..redaction.policy import default_policy
 from . import summary
+from .choices import choose
 from .providers import resource_of
 from .state import state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry._logs import Logger
+    from opentelemetry.trace import SpanContext
+
+    from ..config import Settings
+    from ..core.runs import Run
+    from ..ledger.buffer import Entry
     from ..ledger.writer import Writer
+
+_EMIT = "otel_agent_instrumentation.signals.emit"
 
 
 def writer() -> Writer:
@@ -25,8 +37,18 @@ def writer() -> Writer:
 
             settings = state.settings
             resource = state.providers.resource if state.providers is not None else resource_of(settings)
-            told = resource_attributes(redact_resource(resource, default_policy().at("ledger")))
-            limits = Limits(bytes=settings.queue_bytes)
+
+            def told() -> dict[str, Any]:
+                # On the writer's thread: redaction's rules are loaded for it.
+                return resource_attributes(redact_resource(resource, default_policy().at("ledger")))
+
+            limits = Limits(
+                settings.queue_bytes,
+                settings.ledger_buffer_events,
+                settings.ledger_flush_interval,
+                block=settings.ledger_durability == "block",
+                sync=settings.ledger_durability == "fsync",
+            )
             made = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent(), limits)
             if settings.ledger_tcp is not None:
                 from .socket import open_lane
@@ -35,6 +57,24 @@ def writer() -> Writer:
                 made.sinks.append(lambda _, data: lane.put(data, len(data)))
             state.writer = made
         return state.writer
+
+
+def open_outlet(
+    settings: Settings, logger: Logger | None = None, run_of: Callable[[SpanContext], Run | None] | None = None
+) -> None:
+    """Have emitted events go to the ledger and to ``logger``, in the run that is open or that ``run_of`` a trace."""
+    from ..signals import emit, emitted
+
+    policy = default_policy().at("ledger")
+    emitted.use(emitted.Outlet(policy, choose(settings, "logs").ledger, logger, run_of or emitted.no_run))
+
+    def first(entry: Entry) -> bool:
+        # The writer is made with the first event.
+        to = writer()
+        emit.use(to.put_and_wait if settings.waits() else to.put)
+        return emit.post()(entry)
+
+    emit.use(first)
 
 
 def flush(timeout: float) -> bool:
@@ -55,6 +95,9 @@ def last(left: float) -> None:
 
 def let_go(timeout: float) -> None:
     """Write what waits and close, within about ``timeout`` seconds."""
+    emit = sys.modules.get(_EMIT)
+    if emit is not None:
+        emit.use(None)
     if state.writer is not None:
         state.writer.close(timeout)
         state.writer = None

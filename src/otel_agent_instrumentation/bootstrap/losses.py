@@ -11,6 +11,7 @@ from .. import semconv
 from ..metrics.catalogue import CATALOGUE
 from ..pipeline.accounts import snapshots
 from ..redaction.policy import default_policy
+from .state import state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,7 +44,18 @@ def count_redactions(meter: Meter) -> None:
 
 
 def dropped() -> list[Observation]:
-    """What was lost so far, by signal, exporter and reason."""
+    """What was lost so far, by signal, exporter and reason: of the queues, and of the ledger."""
+    ledger = state.writer.lost() if state.writer is not None else {}
+    return [
+        *(
+            Observation(count, {semconv.SIGNAL: "events", semconv.EXPORTER: "ledger", semconv.REASON: reason})
+            for reason, count in ledger.items()
+        ),
+        *_of_queues(),
+    ]
+
+
+def _of_queues() -> list[Observation]:
     return [
         Observation(count, {semconv.SIGNAL: books.signal, semconv.EXPORTER: books.exporter, semconv.REASON: reason})
         for books in snapshots()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from ..core import runs
 from ..core.contain import Contained, record_fault, warn_once
 from ..core.suppress import silence
 from ..envelope import line as envelope
-from .buffer import MIB, Buffer, Limits
+from .buffer import MIB, Buffer, Limits, Marker
 from .files import MOST_OPEN, Files
 from .lines import Event, Numbered, weight
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..core.runs import Run
     from ..envelope.line import Line
-    from .buffer import Make
+    from .buffer import Entry
 
     Sink = Callable[[Line, bytes], object]
 
@@ -40,20 +41,27 @@ _UNWRITTEN = "write_failed"
 _CHUNK_EVENTS = 256
 _CHUNK_BYTES = MIB
 _PATIENCE = 2.0
+_LONGEST_WAIT = 1.0
 
 
 class Writer:
     """The ledger files of this process. Threads may share it; a forked child starts with files of its own."""
 
     def __init__(
-        self, folder: str, shared: str | None, resource: dict[str, Any], agent: str, limits: Limits | None = None
+        self,
+        folder: str,
+        shared: str | None,
+        resource: dict[str, Any] | Callable[[], dict[str, Any]],
+        agent: str,
+        limits: Limits | None = None,
     ) -> None:
         self._files = Files(folder, shared)
-        self._resource = resource
+        self._resource = cache(resource if callable(resource) else lambda: resource)
         self._agent = agent
-        self._buffer = Buffer(limits or Limits(), self._start)
-        self.put: Callable[[int, Make, Any], bool] = self._buffer.put
-        """Tell an event: about so many bytes, what makes it (on the writer's thread, None for no line) of what."""
+        self._limits = limits or Limits()
+        self._buffer = Buffer(self._limits, self._start)
+        self.put: Callable[[Entry], bool] = self._buffer.put
+        """Tell what an event will be made of; whether there was room for it."""
         self.sinks: list[Sink] = []
         """Each takes every line after it is written, on the writer's thread; never waits."""
         self._begin()
@@ -82,7 +90,11 @@ class Writer:
 
     def write(self, event: Event) -> bool:
         """Tell an event that is made and redacted already; whether there was room for it."""
-        return self.put(weight(event.payload), _itself, event)
+        return self.put(_Ready(event))
+
+    def put_and_wait(self, entry: Entry) -> bool:
+        """Tell an event and wait until it is written, at most a second."""
+        return self.put(entry) and self.flush(_LONGEST_WAIT)
 
     @property
     def dropped(self) -> int:
@@ -166,12 +178,12 @@ class Writer:
         self._skip()
         try:
             while items and chunk.has_room() and size < _CHUNK_BYTES:
-                weighs, make, what = items.popleft()
-                size += weighs
-                if make is None:
-                    chunk.waiting.append(what)
+                entry = items.popleft()
+                size += entry.weight
+                if type(entry) is Marker:
+                    chunk.waiting.append(entry.lock)
                 else:
-                    self._make(make, what, chunk)
+                    self._make(entry, chunk)
             for path, lines in chunk.batches.items():
                 if lines:
                     self._append(path, lines, int(path in chunk.begun))
@@ -187,10 +199,10 @@ class Writer:
         self._numbered.skip(lost - self._skipped)
         self._skipped = lost
 
-    def _make(self, make: Make, what: Any, chunk: _Chunk) -> None:
+    def _make(self, entry: Entry, chunk: _Chunk) -> None:
         event, made = None, False
         with _MAKE:
-            event = make(what)
+            event = entry.event()
             made = True
         if event is None:
             if not made:
@@ -242,6 +254,8 @@ class Writer:
         with _WRITE:
             try:
                 self._files.append(path, lines, count)
+                if self._limits.sync:
+                    self._files.sync(path)
             except OSError as error:
                 self._say(path, error)
                 self._files.forget(path)
@@ -283,8 +297,17 @@ class _Chunk:
         return len(self.told) < _CHUNK_EVENTS and len(self.batches) < MOST_OPEN
 
 
-def _itself(event: Event) -> Event:
-    return event
+class _Ready:
+    """An event that is made and redacted already."""
+
+    __slots__ = ("_event", "weight")
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+        self.weight = weight(event.payload)
+
+    def event(self) -> Event:
+        return self._event
 
 
 def resource_attributes(resource: Any) -> dict[str, Any]:
