@@ -54,6 +54,8 @@ class Content:
     tools: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     arguments: Any = None
     """What a tool was called with, as JSON can say it."""
+    hidden: tuple[str, ...] = ()
+    """The arguments that its author keeps back: their names."""
     result: Any = None
     """What it answered."""
 
