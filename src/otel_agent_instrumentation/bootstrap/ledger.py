@@ -86,11 +86,11 @@ def last(left: float) -> None:
     """The very end: what is said about it is written, and sent where there is a socket."""
     lane = state.socket
     if lane is not None:
-        flush(left / 2)
-        lane.flush(left / 2)
-    summary.tell(state.writer, state.settings)
+        flush(left / 4)
+        lane.flush(left / 4)
+    summary.tell(state.writer, state.settings, left if lane is None else left / 4)
     if lane is not None:
-        lane.shutdown(left / 2)
+        lane.shutdown(left / 4)
 
 
 def let_go(timeout: float) -> None:
