@@ -79,6 +79,13 @@ class Settings(NamedTuple):
     ledger_async: bool = True
     ledger_buffer_events: int | None = None
     ledger_flush_interval: float = 0.2
+    ledger_rotate_bytes: int | None = None
+    ledger_rotate_seconds: float | None = None
+    ledger_compress: bool = False
+    ledger_keep_files: int | None = None
+    ledger_keep_days: float | None = None
+    ledger_keep_bytes: int | None = None
+    ledger_chain: bool = False
     exit_timeout: float = 2.0
     queue_bytes: int = 64 * 1024 * 1024
     sigterm: bool = True

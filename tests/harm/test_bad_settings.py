@@ -30,8 +30,9 @@ BAD: dict[str, tuple[str, ...]] = {
     "redaction_mode": WORD,
     "redaction_engine": WORD,
     **dict.fromkeys(("commands", "files", "ledger_durability"), WORD),
-    "ledger_async": BOOLEAN,
-    **dict.fromkeys(("ledger_buffer_events", "ledger_flush_interval"), NUMBER),
+    **dict.fromkeys(("ledger_async", "ledger_compress", "ledger_chain"), BOOLEAN),
+    **dict.fromkeys(("ledger_buffer_events", "ledger_flush_interval", "ledger_rotate_seconds"), NUMBER),
+    **dict.fromkeys(("ledger_rotate_bytes", "ledger_keep_files", "ledger_keep_days", "ledger_keep_bytes"), NUMBER),
     "log_level": WORD,
 }
 # Any text is a name or a list of names: what cannot be had is told where it is looked for, see below.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..core.runs import Run
     from ..ledger.buffer import Entry
+    from ..ledger.keeping import Rules
     from ..ledger.writer import Writer
 
 _EMIT = "otel_agent_instrumentation.signals.emit"
@@ -49,7 +50,15 @@ def writer() -> Writer:
                 block=settings.ledger_durability == "block",
                 sync=settings.ledger_durability == "fsync",
             )
-            made = Writer(settings.ledger_dir, settings.ledger_path, told, settings.agent(), limits)
+            made = Writer(
+                settings.ledger_dir,
+                settings.ledger_path,
+                told,
+                settings.agent(),
+                limits,
+                _rules(settings),
+                chain=settings.ledger_chain,
+            )
             if settings.ledger_tcp is not None:
                 from .socket import open_lane
 
@@ -57,6 +66,19 @@ def writer() -> Writer:
                 made.sinks.append(lambda _, data: lane.put(data, len(data)))
             state.writer = made
         return state.writer
+
+
+def _rules(settings: Settings) -> Rules:
+    from ..ledger.keeping import Rules
+
+    return Rules(
+        settings.ledger_rotate_bytes,
+        settings.ledger_rotate_seconds,
+        settings.ledger_compress,
+        settings.ledger_keep_files,
+        settings.ledger_keep_days,
+        settings.ledger_keep_bytes,
+    )
 
 
 def open_outlet(

@@ -47,6 +47,8 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
     seq: int | None = None
     """Per process, without gaps."""
     pid: int | None = None
+    chain: str | None = None
+    """A digest over the line and the digest before it, where that was asked for."""
 
 
 def timestamp(time_ns: int) -> str:
