@@ -79,6 +79,8 @@ def judge(logs: Path, report: Path, expected: int, seconds: float) -> int:
         size_ += file.stat().st_size
         with file.open("rb") as lines:
             for line in lines:
+                if line.isspace():
+                    continue  # put there by a process that saw half of another's line
                 try:
                     told = json.loads(line)
                 except ValueError:

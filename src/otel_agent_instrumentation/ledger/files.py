@@ -15,7 +15,7 @@ from .keeping import Keeper, Rules
 from .locks import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..core.runs import Run
 
@@ -101,20 +101,19 @@ class Files:
         old = rules.rotate_seconds is not None and time.time() - known.since > rules.rotate_seconds
         return size > 0 and (old or (rules.rotate_bytes is not None and size >= rules.rotate_bytes))
 
-    def rotate(self, path: Path, first: bytes) -> bool:
-        """Put a full file aside as `<name>.<n>.jsonl` and begin a new one with ``first``; False if another did."""
+    def rotate(self, path: Path, first: Callable[[], bytes]) -> None:
+        """Put a full file aside as `<name>.<n>.jsonl` and begin a new one with ``first``, unless another process did."""
         with locked(path, wanted=self.shared is not None):
             known = self._open.get(path)
             if known is None or _identity(path) != known.identity:
-                return False
+                return  # `append` opens the new one
             full = _next_segment(path)
             path.rename(full)
             self.forget(path)
             file, _ = self._opened(path)
             self._begun[path] = self._open[path].identity
-            lines_written(file, (first,), [0])
+            lines_written(file, (first(),), [0])
         self.keeper.look(full)
-        return True
 
     def _segments(self) -> Iterable[Path]:
         if self.shared is None:

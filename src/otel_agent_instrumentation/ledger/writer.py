@@ -243,8 +243,8 @@ class Writer:
                 chunk.begun.add(path)
                 self._digests.pop(path, None)
                 return [self._origin(run, time_ns, path, chunk)]
-            if self._files.is_full(path) and not self._files.rotate(path, self._origin(run, time_ns, path, chunk)):
-                self._break(path)
+            if self._files.is_full(path):
+                self._files.rotate(path, lambda: self._origin(run, time_ns, path, chunk))
         except OSError as error:
             self._say(path, error)
             return None
