@@ -102,7 +102,7 @@ class Files:
         return size > 0 and (old or (rules.rotate_bytes is not None and size >= rules.rotate_bytes))
 
     def rotate(self, path: Path, first: Callable[[], bytes]) -> None:
-        """Put a full file aside as `<name>.<n>.jsonl`, unless another process did, and begin a new one with ``first``."""
+        """Put a full file aside as `<name>.<n>.jsonl`, unless another process did; ``first`` begins the new one."""
         with locked(path, wanted=self.shared is not None):
             known = self._open.get(path)
             if known is None or _identity(path) != known.identity:
