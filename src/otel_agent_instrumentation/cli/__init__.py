@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "show": f"{__name__}.show",
+    "emit": f"{__name__}.emit",
     "doctor": f"{__name__}.doctor",
     "redact": f"{__name__}.redact",
     "verify": f"{__name__}.verify",

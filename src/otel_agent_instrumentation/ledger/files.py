@@ -24,6 +24,11 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
+def safe(run_id: str) -> str:
+    """A run's id as it stands in the names of its files."""
+    return _UNSAFE.sub("_", run_id)
+
+
 class _Open(NamedTuple):
     file: int
     identity: tuple[int, int]
@@ -55,7 +60,7 @@ class Files:
         """The file of a run."""
         if self.shared is not None:
             return self.shared
-        name = _UNSAFE.sub("_", run.id)
+        name = safe(run.id)
         if runs.is_elsewhere(run):
             return self.folder / f"{name}.{os.getpid()}-{self._start_ns}.jsonl"
         return self.folder / f"{name}.jsonl"
