@@ -273,10 +273,10 @@ def _contributed(load: Callable[[], Integration | None]) -> Integration | None:
     return load()
 
 
-def _drain() -> None:
+def _drain(wait: float = 0.0) -> None:
     observers = loaded_observers()
     if observers is not None:
-        observers.drain()
+        observers.drain(wait)
 
 
 def arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
@@ -300,7 +300,7 @@ def close_open() -> None:
 
 def flush(timeout: float) -> bool:
     """Deliver what waits, within ``timeout`` seconds."""
-    _drain()
+    _drain(timeout)
     deadline = time.monotonic() + timeout
     written = ledger.flush(timeout)
     left = max(0.0, deadline - time.monotonic())
