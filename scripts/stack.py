@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SECRETS = Path(os.environ.get("SECRETS_DIR") or ROOT / "secrets")
 SERVICE = "smoke"
+_NO_DOCKER = 127
 PATIENCE = float(os.environ.get("SMOKE_PATIENCE") or 60)
 
 # Run in a process of its own, launched as a user launches an agent.
@@ -71,6 +72,8 @@ def up() -> int:
     """Start everything, wait until it is healthy, and say how an agent sends to it."""
     make_secrets()
     status = _compose("up", "--detach", "--wait")
+    if status == _NO_DOCKER:
+        return status
     if status:
         print("stack: not healthy; see `docker compose ps` and `docker compose logs SERVICE`", file=sys.stderr)
         return status
@@ -94,7 +97,7 @@ def _compose(*command: str) -> int:
     version = ["docker", "compose", "version"]
     if shutil.which("docker") is None or subprocess.run(version, check=False, capture_output=True).returncode:
         print("stack: docker with Compose v2 (`docker compose`) is needed, and is not installed", file=sys.stderr)
-        return 1
+        return _NO_DOCKER
     return subprocess.run(["docker", "compose", *command], check=False, cwd=ROOT).returncode
 
 

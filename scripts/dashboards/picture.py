@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _CELL_X, _CELL_Y, _GAP = 48, 26, 6
 _COLOURS = ("#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#e02f44", "#b877d9", "#8ab8ff", "#ffb357")
 _SHOWN = 5
+_LARGE = 1000
 
 
 def _ask(url: str, kind: str, **query: str) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def _words(value: float, unit: str) -> str:
         return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
     if unit == "bytes":
         return f"{value / 2**20:.0f} MiB"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if value >= _LARGE else f"{value:.3g}"
 
 
 def _text(x: float, y: float, words: str, size: int = 11, colour: str = "#ccccdc") -> str:
@@ -73,6 +74,7 @@ def _panel(url: str, panel: dict[str, Any], now: float, seconds: int) -> str:
             lines.append((legend, [point for point in points if math.isfinite(point[1])]))
     if not lines:
         return "".join([*drawn, _text(x + 12, y + high / 2, panel["fieldConfig"]["defaults"]["noValue"])])
+    lines.sort(key=lambda line: -sum(value for _, value in line[1]))
     most = max((value for _, points in lines for _, value in points), default=1) or 1
     left, top, right, bottom = x + 60, y + 30, x + wide - 12, y + high - 34
     for share in (0, 0.5, 1):
@@ -96,9 +98,16 @@ def picture(url: str, board: Dashboard, seconds: int) -> str:
     now, panels = time.time(), board.as_json()["panels"]
     high = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) * _CELL_Y + 50
     body = "\n".join(_panel(url, panel, now, seconds) for panel in panels)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 0 {24 * _CELL_X + 10} {high}" font-family="sans-serif">\n'
-        f'<rect x="-8" width="100%" height="100%" fill="#111217"/>\n{_text(4, 26, board.title, 18)}\n{body}\n</svg>\n'
+    wide = 24 * _CELL_X + 10
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 0 {wide} {high}"',
+            ' font-family="DejaVu Sans, Helvetica, Arial, sans-serif">',
+            '<rect x="-8" width="100%" height="100%" fill="#111217"/>',
+            _text(4, 26, board.title, 18),
+            body,
+            "</svg>\n",
+        ]
     )
 
 

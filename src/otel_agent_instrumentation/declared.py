@@ -114,6 +114,8 @@ ATTRIBUTES: dict[str, Attribute] = {
             semconv.EMBEDDINGS_DIMENSION_COUNT,
             semconv.USER_ID,
             semconv.SESSION_ID,
+            semconv.TASK_ID,
+            semconv.PERSONA_ID,
             semconv.RUN_ID,
             semconv.CYCLE,
             semconv.RUN_CYCLES,

@@ -78,6 +78,10 @@ HTTP_STATUS = "http.response.status_code"
 OPENAI_SERVICE_TIER = "openai.response.service_tier"
 USER_ID = "user.id"
 SESSION_ID = "session.id"
+TASK_ID = "agent.task.id"
+PERSONA_ID = "agent.persona.id"
+TAG_ATTRIBUTES = {"task_id": TASK_ID, "persona_id": PERSONA_ID, "session_id": SESSION_ID}
+"""Tags of a ledger line, and the attributes of its log event."""
 
 # --- span attributes: MCP (docs/gen-ai/mcp.md of the convention) ----------------------------------------------------
 MCP_METHOD_NAME = "mcp.method.name"
@@ -189,6 +193,11 @@ EVENT_RESOURCE = "resource"
 EVENT_SPAN_ENDED = "span.ended"
 EVENT_METRICS = "metrics.snapshot"
 EVENT_PIPELINE = "agent.pipeline_closed"
+# The words of the ledger's document (requirements, L2); the rest of them are in envelope/categories.py.
+TASK_EVENTS = "task_"
+EVENT_ALERT = "alert_triggered"
+EVENT_SNAPSHOT = "performance_metric"
+EVENT_PLAIN = "ledger_record"
 # of the run API: the core events of the envelope (E2), and states
 EVENT_PLAN_GENERATED = "plan.generated"
 EVENT_STEP_STARTED = "plan.step_started"

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from dashboards.__main__ import ALL
+from dashboards.picture import picture
 from otel_agent_instrumentation.testing.otlp_grpc import GrpcSink
 from otel_agent_instrumentation.testing.otlp_sink import Fault
 from otel_agent_instrumentation.testing.provider import (
@@ -164,10 +165,20 @@ def demo(stack: Stack) -> Iterator[Program]:
         yield program
 
 
-def test_every_panel_shows_data_of_runs_in_which_all_goes_well(stack: Stack, demo: Program) -> None:
+def test_every_panel_shows_data_of_runs_in_which_all_goes_well_and_leads_to_a_trace(
+    stack: Stack, demo: Program
+) -> None:
     agent = stack.agent("well", "busy")
     with ended(agent):
         wait_for_panels(stack, agent, trouble=False)
+        # A point of a latency panel leads to its trace.
+        asked = {"query": 'gen_ai_invoke_agent_duration_seconds_bucket{service_name="busy"}'}
+        span = {"start": str(time.time() - 300), "end": str(time.time())}
+        found = get(f"{stack.prometheus.url}/api/v1/query_exemplars", **asked, **span)["data"]
+        (exemplar, *_) = [one for series in found for one in series["exemplars"]]
+        assert set(exemplar["labels"]) == {"trace_id", "span_id"}
+        # And the README's figure can be drawn.
+        assert picture(stack.prometheus.url, ALL[0], 60).count("<polyline") > 10
         stack.stop("well").touch()
         assert agent.process is not None
         assert agent.process.wait(60) == 0
@@ -208,17 +219,6 @@ def test_jaeger_gets_the_demos_run_whole_and_its_genai_view_what_it_reads(stack:
     assert {"gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.reasoning.output_tokens"} <= every
     operations = {one.attributes.get("gen_ai.operation.name") for one in trace}
     assert {"chat", "execute_tool", "invoke_agent"} <= operations
-
-
-def test_a_point_of_a_latency_panel_leads_to_its_trace(stack: Stack) -> None:
-    found = get(
-        f"{stack.prometheus.url}/api/v1/query_exemplars",
-        query='gen_ai_invoke_agent_duration_seconds_bucket{service_name="busy"}',
-        start=str(time.time() - 300),
-        end=str(time.time()),
-    )["data"]
-    (exemplar, *_) = [one for series in found for one in series["exemplars"]]
-    assert set(exemplar["labels"]) == {"trace_id", "span_id"}
 
 
 ALERTS = {

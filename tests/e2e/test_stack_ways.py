@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.error
@@ -79,23 +80,32 @@ def post(collector: Collector, request: Any, token: str = TOKEN) -> int:
         return error.code
 
 
-def test_failed_slow_and_expensive_runs_are_kept_whole_and_no_others(
-    chain: list[Collector], jaeger: GrpcSink, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def made(chain: list[Collector], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[str]], Path]:
+    """The traces of each kind of run that an agent made, and the folder with its ledger."""
+    folder = tmp_path_factory.mktemp("sampled")
     with Provider(answer) as provider:
         done = subprocess.run(
             [*LAUNCHER, AGENT],
             check=True,
-            cwd=tmp_path,
-            env=chain[0].for_agents | {"PROVIDER": provider.url, "OTEL_AGENT_LEDGER": "true"},
+            cwd=folder,
+            env={key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+            | chain[0].for_agents
+            | {"PROVIDER": provider.url, "OTEL_AGENT_LEDGER": "true"},
             stdout=subprocess.PIPE,
         )
-    made: dict[str, list[str]] = json.loads(done.stdout)
+    return json.loads(done.stdout), folder
+
+
+def test_failed_slow_and_expensive_runs_are_kept_whole_and_no_others(
+    made: tuple[dict[str, list[str]], Path], jaeger: GrpcSink
+) -> None:
+    runs, folder = made
     lines = [
-        json.loads(line) for file in tmp_path.glob("logs/telemetry/*.jsonl") for line in file.read_text().splitlines()
+        json.loads(line) for file in folder.glob("logs/telemetry/*.jsonl") for line in file.read_text().splitlines()
     ]
     written = {(one["trace_id"], one["span_id"]) for one in lines if one["event"] == "span.ended"}
-    kept = {trace for kind, traces in made.items() if kind != "well" for trace in traces}
+    kept = {trace for kind, traces in runs.items() if kind != "well" for trace in traces}
     wanted = {one for one in written if one[0] in kept}
     assert len(wanted) >= 2 * len(kept)
     until(
@@ -144,12 +154,16 @@ def test_the_second_line_hides_what_a_sender_without_a_first_one_tells(
     assert found.attributes["redaction.masked.count"] == 3
 
 
-def test_rates_are_those_of_all_runs_not_of_the_kept(chain: list[Collector], metrics: OtlpSink) -> None:
+def test_rates_are_those_of_all_runs_not_of_the_kept(
+    made: tuple[dict[str, list[str]], Path], metrics: OtlpSink
+) -> None:
+    runs = sum(map(len, made[0].values()))
+
     def counted() -> float:
         calls = metrics.metrics().get("traces.span.metrics.calls", [])
         return sum(one.value or 0 for one in calls if one.attributes.get("gen_ai.operation.name") == "invoke_agent")
 
-    assert until(counted, "the connector's metrics", 60) == 33
+    assert until(lambda: counted() >= runs and counted(), "the connector's metrics", 60) == runs
 
 
 def test_a_killed_collector_costs_no_span_that_it_had_not_taken(tmp_path: Path) -> None:

@@ -29,7 +29,10 @@ BAD: dict[str, tuple[str, ...]] = {
     "ledger_tcp": ("localhost", "localhost:", ":4000", "host:name", "host:0", "host:70000", "☃"),
     "redaction_mode": WORD,
     "redaction_engine": WORD,
-    **dict.fromkeys(("commands", "files"), WORD),
+    **dict.fromkeys(("commands", "files", "ledger_durability"), WORD),
+    **dict.fromkeys(("ledger_async", "ledger_compress", "ledger_chain"), BOOLEAN),
+    **dict.fromkeys(("ledger_buffer_events", "ledger_flush_interval", "ledger_rotate_seconds"), NUMBER),
+    **dict.fromkeys(("ledger_rotate_bytes", "ledger_keep_files", "ledger_keep_days", "ledger_keep_bytes"), NUMBER),
     "log_level": WORD,
 }
 # Any text is a name or a list of names: what cannot be had is told where it is looked for, see below.

@@ -42,10 +42,11 @@ _OBSERVE = Contained("install.observe")
 _ENGINE = "otel_agent_instrumentation.core.engine"
 # The modules by which the agent's own code says things; its clients come by `patching.when_imported`.
 _PROCESSES = "multiprocessing.process"
-_DOORS = tuple(f"otel_agent_instrumentation.signals.{name}" for name in ("api", "tool", "work"))
+_DOORS = tuple(f"otel_agent_instrumentation.signals.{name}" for name in ("api", "emit", "tool", "work"))
 
 
-def _settings(**overrides: Any) -> config.Settings:
+def settle(**overrides: Any) -> config.Settings:
+    """Resolve the settings and put them in force; what is wrong with them is said once."""
     loaded = config.load(overrides=overrides)
     settings_in_force.use(loaded)
     default_policy().use(loaded)
@@ -57,12 +58,13 @@ def _settings(**overrides: Any) -> config.Settings:
 
 def configure() -> None:
     """Build our providers and make them OTel's global ones, where nobody has set any."""
-    settings = _settings()
+    settings = settle()
     if settings.sdk_disabled or state.providers is not None:
         return
-    state.coordinator = ExitCoordinator(settings.exit_timeout)
+    if state.coordinator is None:
+        state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.providers = providers = build(settings, state.coordinator)
-    # Here as well as in `_arm`: our instrumentor may be switched off, and others' spans are to be delivered even so.
+    # Here as well as in `arm`: our instrumentor may be switched off, and others' spans are to be delivered even so.
     state.coordinator.arm(sigterm=settings.sigterm)
     if _unset(trace.get_tracer_provider()):
         trace.set_tracer_provider(providers.tracer)
@@ -89,7 +91,7 @@ def adopt() -> None:
 
     Other vendors' instrumentors of our clients wait from here on, until ours has come or has not.
     """
-    settings = _settings()
+    settings = settle()
     _adopt(settings)
     if not settings.sdk_disabled and not state.active:
         neighbours.watch(name for name in integrations.BUILTIN if name not in settings.disabled)
@@ -150,7 +152,7 @@ def instrument(
 
     ``overrides``: settings by name that win over file and environment, as doctor needs for a ledger of its own.
     """
-    settings = _settings(**(overrides or {}))
+    settings = settle(**(overrides or {}))
     if settings.sdk_disabled or state.active:
         return
     if tracer_provider is None and _unset(trace.get_tracer_provider()):
@@ -165,7 +167,7 @@ def instrument(
         state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.active = True
     _prepare(settings, tracer_provider, meter_provider, logger_provider, only)
-    _arm(settings, state.coordinator)
+    arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
     _know(
@@ -240,6 +242,7 @@ def _prepare(
         observers.record(settings, ledger.writer)
         observers.follow(settings, only)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
+        ledger.open_outlet(settings, logger, state.tracker.of_trace)
 
     state.observe = observe
     if _ENGINE in sys.modules:
@@ -270,13 +273,14 @@ def _contributed(load: Callable[[], Integration | None]) -> Integration | None:
     return load()
 
 
-def _drain() -> None:
+def _drain(wait: float = 0.0) -> None:
     observers = loaded_observers()
     if observers is not None:
-        observers.drain()
+        observers.drain(wait)
 
 
-def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
+def arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
+    """Have the process's end and its forks go through here."""
     if state.arranged is not coordinator:
         state.arranged = coordinator
         coordinator.register_call("runs", lambda left: close_open(), stage="first")  # noqa: ARG005 - its signature
@@ -296,7 +300,7 @@ def close_open() -> None:
 
 def flush(timeout: float) -> bool:
     """Deliver what waits, within ``timeout`` seconds."""
-    _drain()
+    _drain(timeout)
     deadline = time.monotonic() + timeout
     written = ledger.flush(timeout)
     left = max(0.0, deadline - time.monotonic())

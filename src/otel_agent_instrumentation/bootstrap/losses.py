@@ -16,6 +16,7 @@ from ..metrics.catalogue import CATALOGUE
 from ..metrics.instruments import observe
 from ..pipeline.accounts import snapshots
 from ..redaction.policy import default_policy
+from .state import state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,6 +53,18 @@ def keep_books(meter: Meter) -> None:
 
 def dropped() -> list[Observation]:
     """What was lost so far, by signal, exporter and reason; 0 for the reason that is most looked for."""
+    return [*_of_ledger(), *_dropped_by_queues()]
+
+
+def _of_ledger() -> list[Observation]:
+    if state.writer is None:
+        return []
+    labels = {semconv.SIGNAL: "events", semconv.EXPORTER: "ledger"}
+    lost = {_QUEUE_FULL: 0, **state.writer.lost()}
+    return [Observation(count, {**labels, semconv.REASON: reason}) for reason, count in lost.items()]
+
+
+def _dropped_by_queues() -> list[Observation]:
     return [
         Observation(count, {**_labels(books), semconv.REASON: reason})
         for books in snapshots()

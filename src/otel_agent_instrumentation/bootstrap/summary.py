@@ -18,21 +18,24 @@ if TYPE_CHECKING:
 
 # Their books are the ledger's own: `writer.dropped` says what it lost.
 _LEDGER = frozenset({"EnvelopeSpanExporter", "EnvelopeLogExporter"})
-_PATIENCE = 0.3  # seconds: what there is to write is little, the ledger was flushed before
 
 
-def tell(writer: Writer | None, settings: Settings) -> None:
-    """Write the line, if there is anything to say and this is the process that the person started."""
+def tell(writer: Writer | None, settings: Settings, left: float) -> None:
+    """Write the line, if there is anything to say and this is the process that the person started.
+
+    ``left``: seconds for what the ledger has still to write. It was flushed before: on a busy machine not to the end.
+    """
+    deadline = time.monotonic() + left
     if writer is not None:
-        writer.flush(_PATIENCE)
+        writer.flush(left * 0.8)
         if writer.written:
             _close_the_books(writer)
-            writer.flush(_PATIENCE)
+            writer.flush(deadline - time.monotonic())
     line = sentence(writer)
     if line and settings.summary and is_root() and sys.stderr is not None:
         sys.stderr.write(f"otel-agent: {line}\n")
     if writer is not None:
-        writer.close(_PATIENCE)
+        writer.close(deadline - time.monotonic())
 
 
 def _close_the_books(writer: Writer) -> None:

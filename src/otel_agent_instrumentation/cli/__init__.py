@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "show": f"{__name__}.show",
+    "emit": f"{__name__}.emit",
     "doctor": f"{__name__}.doctor",
     "redact": f"{__name__}.redact",
+    "verify": f"{__name__}.verify",
 }
 """Sub-command to module. A module is imported only where its command, or the help, is asked for."""
 

@@ -11,17 +11,12 @@ import threading
 import time
 from collections import Counter, deque
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .lines import Event
-
-    Make = Callable[[Any], Event | None]
-    # Its bytes, what makes the event of it on the writer's thread, and what it is made of. Without a maker it is the
-    # lock of somebody who waits until all before it is written.
-    Entry = tuple[int, Make | None, Any]
 
 MIB = 1024 * 1024
 _PRESS = 4 * MIB
@@ -29,6 +24,32 @@ _NEVER = float("inf")
 _ASLEEP = -1.0
 _ROOM_WAIT = 0.05
 _POLL = 0.001
+
+
+class Entry(Protocol):
+    """What waits: an event that is yet to be made."""
+
+    @property
+    def weight(self) -> int:
+        """About so many bytes it takes."""
+        ...
+
+    def event(self) -> Event | None:
+        """The event, made on the writer's thread; None where it is to leave no line."""
+        ...
+
+
+class Marker:
+    """Somebody waits until all before it is written."""
+
+    weight = 0
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.lock.acquire()
+
+    def event(self) -> None:
+        """It leaves no line."""
 
 
 class Limits(NamedTuple):
@@ -41,6 +62,8 @@ class Limits(NamedTuple):
     """How long the writer gathers before it writes."""
     block: bool = False
     """Whether who comes to a full buffer waits for room, however long: nothing is dropped for want of it."""
+    sync: bool = False
+    """Whether the disk has to hold what is written before anybody is told that it is."""
 
 
 class Buffer:
@@ -70,26 +93,26 @@ class Buffer:
 
     # For anybody ----------------------------------------------------------------------------------------------------
 
-    def put(self, size: int, make: Make, what: Any) -> bool:
+    def put(self, entry: Entry) -> bool:
         """Append an event; whether there was room. Its loss is counted."""
+        size = entry.weight
         waiting = self._bytes + size
         if (waiting > self._limits.bytes or len(self.items) >= self._most_items) and not self._room(size):
             return False
         self._bytes += size
-        self.items.append((size, make, what))
+        self.items.append(entry)
         if waiting > self._alarm:
             asleep = self._alarm == _ASLEEP
             self._alarm = self._press if asleep else _NEVER
             self._rouse(hurry=not asleep)
         return True
 
-    def marker(self) -> Any:
+    def marker(self) -> threading.Lock:
         """A lock that is released when all that is there now has been written, soon."""
-        lock = threading.Lock()
-        lock.acquire()
-        self.items.append((0, None, lock))
+        marker = Marker()
+        self.items.append(marker)
         self._rouse(hurry=True)
-        return lock
+        return marker.lock
 
     def _rouse(self, *, hurry: bool) -> None:
         self._wake.put(hurry)

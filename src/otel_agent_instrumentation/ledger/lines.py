@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import semconv
 from ..envelope import line as envelope
 from ..redaction.paths import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..core.runs import Run
     from ..envelope.line import Line
@@ -37,7 +37,7 @@ class Event:
 class Numbered:
     """Makes the lines of this process, numbered from 1. What was lost before a line takes its number all the same."""
 
-    def __init__(self, resource: dict[str, Any]) -> None:
+    def __init__(self, resource: Callable[[], dict[str, Any]]) -> None:
         self._resource = resource
         self._pid = os.getpid()
         self._seq = 0
@@ -67,22 +67,32 @@ class Numbered:
         )
 
     def origin(self, time_ns: int) -> Event:
-        """The resource, which stands before all else; redacted when it was made."""
-        fields = marked(self._resource, "payload.attributes")
-        return Event(semconv.EVENT_RESOURCE, time_ns, {"attributes": self._resource, "redacted_fields": fields})
+        """The resource, which stands before all else; redacted by who made it."""
+        resource = self._resource()
+        fields = marked(resource, "payload.attributes")
+        return Event(semconv.EVENT_RESOURCE, time_ns, {"attributes": resource, "redacted_fields": fields})
 
 
-_ITEM = 64
+_ITEM = 8
+_DEEPEST = 32
 
 
-def weight(value: Any, depth: int = 0) -> int:
-    """About so many bytes ``value`` takes: for the buffer's bound, which is not to cost what it saves."""
-    if type(value) is str or type(value) is bytes:
+def weight(told: Mapping[str, Any]) -> int:
+    """About so many bytes ``told`` takes: for the buffer's bound, which is not to cost what it saves."""
+    size = 0
+    for value in told.values():
+        kind = cast("Any", type)(value)
+        if kind is str:
+            size += len(value)
+        elif kind is not int and kind is not float and kind is not bool and value is not None:
+            size += _nested(value, 0)
+    return size + _ITEM * len(told)
+
+
+def _nested(value: Any, depth: int) -> int:
+    if isinstance(value, (str, bytes)):
         return len(value)
-    if depth > _ITEM:
-        return 0
-    if isinstance(value, dict):
-        return sum(_ITEM + weight(item, depth + 1) for item in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, (list, tuple)):
-        return sum(8 + weight(item, depth + 1) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return 8
+    if depth > _DEEPEST or not isinstance(value, (dict, list, tuple)):
+        return _ITEM
+    items: Any = value.values() if isinstance(value, dict) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return _ITEM + sum([_nested(item, depth + 1) for item in items])

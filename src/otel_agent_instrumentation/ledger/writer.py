@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,8 @@ from ..core import runs
 from ..core.contain import Contained, record_fault, warn_once
 from ..core.suppress import silence
 from ..envelope import line as envelope
-from .buffer import MIB, Buffer, Limits
+from .buffer import MIB, Buffer, Limits, Marker
+from .chain import BEFORE, chained
 from .files import MOST_OPEN, Files
 from .lines import Event, Numbered, weight
 
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
     from ..core.runs import Run
     from ..envelope.line import Line
-    from .buffer import Make
+    from .buffer import Entry
+    from .keeping import Rules
 
     Sink = Callable[[Line, bytes], object]
 
@@ -40,20 +43,31 @@ _UNWRITTEN = "write_failed"
 _CHUNK_EVENTS = 256
 _CHUNK_BYTES = MIB
 _PATIENCE = 2.0
+_LONGEST_WAIT = 1.0
 
 
 class Writer:
     """The ledger files of this process. Threads may share it; a forked child starts with files of its own."""
 
-    def __init__(
-        self, folder: str, shared: str | None, resource: dict[str, Any], agent: str, limits: Limits | None = None
+    def __init__(  # noqa: PLR0913, PLR0917 - what the settings say
+        self,
+        folder: str,
+        shared: str | None,
+        resource: dict[str, Any] | Callable[[], dict[str, Any]],
+        agent: str,
+        limits: Limits | None = None,
+        rules: Rules | None = None,
+        *,
+        chain: bool = False,
     ) -> None:
-        self._files = Files(folder, shared)
-        self._resource = resource
+        self._files = Files(folder, shared, rules)
+        self._resource = cache(resource if callable(resource) else lambda: resource)
         self._agent = agent
-        self._buffer = Buffer(limits or Limits(), self._start)
-        self.put: Callable[[int, Make, Any], bool] = self._buffer.put
-        """Tell an event: about so many bytes, what makes it (on the writer's thread, None for no line) of what."""
+        self._chain = chain
+        self._limits = limits or Limits()
+        self._buffer = Buffer(self._limits, self._start)
+        self.put: Callable[[Entry], bool] = self._buffer.put
+        """Tell what an event will be made of; whether there was room for it."""
         self.sinks: list[Sink] = []
         """Each takes every line after it is written, on the writer's thread; never waits."""
         self._begin()
@@ -64,6 +78,7 @@ class Writer:
         self._numbered = Numbered(self._resource)
         self._skipped = 0
         self._told = False
+        self._digests: dict[Path, str] = {}
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._writing = threading.Lock()
@@ -82,7 +97,11 @@ class Writer:
 
     def write(self, event: Event) -> bool:
         """Tell an event that is made and redacted already; whether there was room for it."""
-        return self.put(weight(event.payload), _itself, event)
+        return self.put(_Ready(event))
+
+    def put_and_wait(self, entry: Entry) -> bool:
+        """Tell an event and wait until it is written, at most a second."""
+        return self.put(entry) and self.flush(_LONGEST_WAIT)
 
     @property
     def dropped(self) -> int:
@@ -113,6 +132,7 @@ class Writer:
                     self._chunk()
                 with _WRITE:
                     self._files.close()
+                    self._files.keeper.wait(timeout)
             finally:
                 self._writing.release()
 
@@ -166,12 +186,12 @@ class Writer:
         self._skip()
         try:
             while items and chunk.has_room() and size < _CHUNK_BYTES:
-                weighs, make, what = items.popleft()
-                size += weighs
-                if make is None:
-                    chunk.waiting.append(what)
+                entry = items.popleft()
+                size += entry.weight
+                if type(entry) is Marker:
+                    chunk.waiting.append(entry.lock)
                 else:
-                    self._make(make, what, chunk)
+                    self._make(entry, chunk)
             for path, lines in chunk.batches.items():
                 if lines:
                     self._append(path, lines, int(path in chunk.begun))
@@ -187,10 +207,10 @@ class Writer:
         self._numbered.skip(lost - self._skipped)
         self._skipped = lost
 
-    def _make(self, make: Make, what: Any, chunk: _Chunk) -> None:
+    def _make(self, entry: Entry, chunk: _Chunk) -> None:
         event, made = None, False
         with _MAKE:
-            event = make(what)
+            event = entry.event()
             made = True
         if event is None:
             if not made:
@@ -206,11 +226,9 @@ class Writer:
         path = self._files.path(run) if event.file else None
         if path is not None and path not in chunk.batches:
             chunk.batches[path] = self._ready(path, run, event.time_ns, chunk)
-        if not self._told:  # no file says it: it goes to the sinks
-            self._origin(run, event.time_ns, chunk)
-        line = self._numbered.line(event, run)
-        data = envelope.encode(line)
-        chunk.told.append((line, data))
+        if not self._told and self.sinks:  # no file says it
+            self._origin(run, event.time_ns, None, chunk)
+        data = self._line(event, run, path, chunk)
         lines = chunk.batches[path] if path is not None else None
         if lines is not None:
             self.last = run
@@ -221,19 +239,29 @@ class Writer:
     def _ready(self, path: Path, run: Run, time_ns: int, chunk: _Chunk) -> list[bytes] | None:
         """The lines that a file begins with; None where it cannot be opened."""
         try:
-            new = self._files.ready(path)
+            if self._files.ready(path):
+                chunk.begun.add(path)
+                self._digests.pop(path, None)
+                return [self._origin(run, time_ns, path, chunk)]
+            if self._files.is_full(path):
+                self._files.rotate(path, lambda: self._origin(run, time_ns, path, chunk))
         except OSError as error:
             self._say(path, error)
             return None
-        if not new:
-            return []
-        chunk.begun.add(path)
-        return [self._origin(run, time_ns, chunk)]
+        return []
 
-    def _origin(self, run: Run, time_ns: int, chunk: _Chunk) -> bytes:
+    def _origin(self, run: Run, time_ns: int, path: Path | None, chunk: _Chunk) -> bytes:
         self._told = True
-        line = self._numbered.line(self._numbered.origin(time_ns), run)
+        event = self._numbered.origin(time_ns)
+        if path is not None and path in self._digests:
+            event.payload[BEFORE] = self._digests[path]
+        return self._line(event, run, path, chunk)
+
+    def _line(self, event: Event, run: Run, path: Path | None, chunk: _Chunk) -> bytes:
+        line = self._numbered.line(event, run)
         data = envelope.encode(line)
+        if self._chain and path is not None:
+            data, self._digests[path] = chained(data, self._digests.get(path, ""))
         chunk.told.append((line, data))
         return data
 
@@ -242,12 +270,19 @@ class Writer:
         with _WRITE:
             try:
                 self._files.append(path, lines, count)
+                if self._limits.sync:
+                    self._files.sync(path)
             except OSError as error:
                 self._say(path, error)
-                self._files.forget(path)
+                self._break(path)
         self._buffer.lose(_UNWRITTEN, len(lines) - count[0])
         if count[0] > begun:
             self.written[str(path)] = self.written.get(str(path), 0) + count[0] - begun
+
+    def _break(self, path: Path) -> None:
+        """What was to be in a file is not: it is opened anew, and its chain, if there is one, begun again."""
+        self._files.forget(path, disown=self._chain)
+        self._digests.pop(path, None)
 
     def _say(self, path: Path, error: OSError) -> None:
         record_fault("ledger.file", error, told=True)
@@ -283,8 +318,17 @@ class _Chunk:
         return len(self.told) < _CHUNK_EVENTS and len(self.batches) < MOST_OPEN
 
 
-def _itself(event: Event) -> Event:
-    return event
+class _Ready:
+    """An event that is made and redacted already."""
+
+    __slots__ = ("_event", "weight")
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+        self.weight = weight(event.payload)
+
+    def event(self) -> Event:
+        return self._event
 
 
 def resource_attributes(resource: Any) -> dict[str, Any]:
