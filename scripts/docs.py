@@ -32,6 +32,7 @@ _BUCKETS: dict[tuple[float, ...], str] = {
     semconv.TOKENS: "tokens",
     semconv.RUN_SECONDS: "run seconds",
     semconv.MCP_SECONDS: "MCP seconds",
+    semconv.RUN_CYCLES_EDGES: "cycles",
 }
 _LARGE = 10_000  # beyond it `g` rounds
 _NOBODY = {
@@ -112,7 +113,8 @@ def _metrics(flavour: str | None) -> str:
             own = code(*(label for label in row.labels if label not in common)) if flavour else code(*row.labels)
             told = ", ".join(part for part in ("*call*" if flavour else "", own) if part)
             edges = f"*{_BUCKETS[row.buckets]}*" if row.buckets else ""
-            rows.append((f"`{row.name}`", row.kind, f"`{row.unit}`", row.description, told, edges))
+            described = f"{row.description} Begins at 0: {row.zero}." if row.zero else row.description
+            rows.append((f"`{row.name}`", row.kind, f"`{row.unit}`" if row.unit else "", described, told, edges))
     return table(["Metric", "Kind", "Unit", "What it measures", "Labels", "Buckets"], rows)
 
 

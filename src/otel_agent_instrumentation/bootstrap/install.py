@@ -17,6 +17,7 @@ from ..core import settings as settings_in_force
 from ..core.contain import Contained, warn_once
 from ..integrations import _neighbours as neighbours
 from ..ledger.exporter import use_writer
+from ..metrics import where
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
 from ..redaction import selfcheck
@@ -24,7 +25,7 @@ from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
 from . import forks, ledger
 from .choices import choose
-from .losses import count_losses, count_redactions, dropped
+from .losses import count_losses, dropped, keep_books
 from .providers import build
 from .stamp import LogStamp, SpanStamp, StampingGuard
 from .state import loaded_observers, state
@@ -227,7 +228,8 @@ def _prepare(
     """What need not wait for a call; the rest is left to `ready`."""
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     count_losses(meter, _drain, dropped)
-    count_redactions(meter)
+    keep_books(meter)
+    where.use(meter_provider)
     if choose(settings, "traces").ledger or choose(settings, "logs").ledger or settings.ledger_tcp:
         use_writer(ledger.writer)
     _log.addFilter(_SCRUB)
@@ -312,6 +314,7 @@ def uninstrument() -> None:
         with _STEP:  # each by itself: whatever fails, the clients are as they were
             step()
     state.observe = None
+    where.use(None)
     observers = loaded_observers()
     if observers is not None:
         observers.let_go()

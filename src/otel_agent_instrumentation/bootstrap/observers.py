@@ -27,6 +27,7 @@ from ..signals.spans import Spans
 from ..signals.told import Teller
 from ..signals.tool_calls import tool_calls
 from .choices import choose
+from .providers import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,10 +49,10 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     flavours = semconv.flavours(settings.semconv)
     policy = default_policy().at("content")
     redact = policy.attributes
-    measured = Metrics(meter, flavours)
-    teller = Teller(logger, policy.payload)
+    measured = Metrics(meter, flavours, environment_of(tracer))
+    teller = Teller(logger, policy.payload, measured)
     tool_calls.clear()
-    tracker = engine.runs = RunTracker(tracer, measured, teller, Loops(logger))
+    tracker = engine.runs = RunTracker(tracer, measured, teller, Loops(logger, measured))
     engine.tell = teller.record
     # Spans last: the span's end is what others wait for.
     engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))

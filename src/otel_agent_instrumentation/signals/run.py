@@ -286,6 +286,8 @@ def begin_root(tracker: RunTracker, run: Run, parent: Context) -> OpenSpan:
     run.scratch["root"] = opened
     run.ids = opened.span.get_span_context()
     run.context = opened.context
+    with _SDK:
+        tracker.measured.run_began(run)
     return opened
 
 
