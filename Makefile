@@ -11,10 +11,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env demo test check lint types contracts suite matrix bench format clean
+.PHONY: help env demo test check lint types contracts suite matrix bench e2e-tools dashboards up down smoke format clean
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1	/p' Makefile
 
 env: ## build or update .venv
 	@test -n "$(PYTHON)" || { echo "python 3.11 or newer is needed; name it: make PYTHON=..." >&2; exit 1; }
@@ -43,6 +43,21 @@ suite: env ## the tests alone; ARGS='newest -- -k name' for one environment and 
 bench: env ## the figures, against the floor and the official package
 	@$(PYTHON) scripts/env.py official
 	@.venvs/official/bin/python -m benchmarks $(ARGS)
+
+e2e-tools: ## build the collector, Prometheus and Compose for the end-to-end tests (once, ten minutes; needs go)
+	@$(PYTHON) scripts/e2e_tools.py
+
+dashboards: env ## write collector-config/grafana/dashboards anew from the catalogue of metrics
+	@cd scripts && ../$(PY) -m dashboards
+
+up: ## start collector, Prometheus, Jaeger and Grafana (docker-compose.yml), and say how to send to them
+	@$(PYTHON) scripts/stack.py up
+
+down: ## stop them; what they stored stays
+	@$(PYTHON) scripts/stack.py down
+
+smoke: env ## send a run to the stack and ask Jaeger, Prometheus and Grafana for it
+	@$(PY) scripts/stack.py smoke
 
 format: env ## format and mend what can be mended
 	$(PY) -m ruff check --fix $(SOURCES)

@@ -7,64 +7,27 @@ on all alike.
 
 from __future__ import annotations
 
-import gc
 import os
 import statistics
 import sys
 import tempfile
-import time
 from typing import TYPE_CHECKING, Any
 
 from . import blocks, commands, fixtures, mcp_calls, redaction, start, tools, variants
+from .rounds import ROUNDS, one_round
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     _Costs = dict[str, list[float]]
 
-ROUNDS = 5
-BLOCKS = 8
 CALLS = 100
-STREAMS = 2
-
-
-def _block(variant: variants.Variant, client: Any, run: Callable[[Any], None], count: int) -> float:
-    """CPU seconds of the whole process for one call, over a short block.
-
-    CPU time, not wall time: other programs of the machine do not count, worker threads do. What a variant holds back
-    until after the call (a queue of spans, an end not yet told) is done within the block, and counts.
-    """
-    variant.on()
-    for _ in range(2):
-        run(client)
-    variant.flush()
-    gc.collect()  # all begin alike; what a block leaves to the collector counts when it runs within the block
-    begin = time.process_time()
-    for _ in range(count):
-        run(client)
-    variant.flush()
-    spent = (time.process_time() - begin) / count
-    variant.off()
-    return spent
-
-
-def _round(
-    measured: dict[str, variants.Variant], client: Any, run: Callable[[Any], None] | None, count: int
-) -> dict[str, float]:
-    """Each variant's cost over the bare call: the median of blocks that take turns."""
-    bare = variants.Variant()
-    seconds: dict[str, list[float]] = {name: [] for name in ("bare", *measured)}
-    for _ in range(BLOCKS):
-        seconds["bare"].append(_block(bare, client, run or bare.call, count))
-        for name, variant in measured.items():
-            seconds[name].append(_block(variant, client, run or variant.call, count))
-    middle = {name: statistics.median(values) for name, values in seconds.items()}
-    return {name: middle[name] - middle["bare"] for name in measured}
+STREAMS = 1
 
 
 def _rounds(measured: dict[str, variants.Variant], count: int, run: Callable[[Any], None] | None = None) -> _Costs:
     client = fixtures.client()
-    found = [_round(measured, client, run, count) for _ in range(ROUNDS)]
+    found = [one_round(measured, client, run, count) for _ in range(ROUNDS)]
     for variant in measured.values():
         variant.close()
     return {name: [costs[name] for costs in found] for name in measured}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import statistics
 import subprocess
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from otel_agent_instrumentation import run, semconv
 
 from . import fixtures, variants
+from .rounds import BLOCKS, ROUNDS, block, one_round
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-ROUNDS = 5
-BLOCKS = 8
 COMMANDS = 100
 OPENS = 500
 ARGV = ["git", "commit", "-m", "a message of some words", "--author", "me <me@example.org>"]
@@ -105,41 +103,17 @@ class _OursWithLedger(_Ours):
     ledger = True
 
 
-def _block(variant: variants.Variant, work: Callable[[Any], None], count: int) -> float:
-    """CPU seconds of the whole process for one `work`; see `__main__`."""
-    variant.on()
-    work(None)
-    variant.flush()
-    gc.collect()
-    begin = time.process_time()
-    for _ in range(count):
-        work(None)
-    variant.flush()
-    spent = (time.process_time() - begin) / count
-    variant.off()
-    return spent
-
-
-def _round(measured: dict[str, variants.Variant], work: Callable[[Any], None] | None, count: int) -> dict[str, float]:
-    seconds: dict[str, list[float]] = {name: [] for name in measured}
-    for _ in range(BLOCKS):
-        for name, variant in measured.items():
-            seconds[name].append(_block(variant, work or variant.call, count))
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def commands() -> None:
     """The cost of a command, beside the floor taken in the same rounds."""
-    measured: dict[str, variants.Variant] = {"bare": _Bare()}
-    measured |= {"floor": _Floor(), "ours": _Ours(), "ours with ledger": _OursWithLedger()}
+    measured: dict[str, variants.Variant] = {"floor": _Floor(), "ours": _Ours(), "ours with ledger": _OursWithLedger()}
     with _no_fork():
-        rounds = [_round(measured, None, COMMANDS) for _ in range(ROUNDS)]
+        rounds = [one_round(measured, None, None, COMMANDS, _Bare()) for _ in range(ROUNDS)]
     for variant in measured.values():
         variant.close()
     print(f"\nper command (no fork; guard on; median of {ROUNDS} interleaved rounds)")
     for name in ("floor", "ours", "ours with ledger"):
-        costs = [found[name] - found["bare"] for found in rounds]
-        floors = [found["floor"] - found["bare"] for found in rounds]
+        costs = [found[name] for found in rounds]
+        floors = [found["floor"] for found in rounds]
         ratio = statistics.median(cost / floor for cost, floor in zip(costs, floors, strict=True))
         print(f"  {name:18} {ratio:5.2f} x floor   {statistics.median(costs) * 1e6:7.1f} us")
 
@@ -166,7 +140,7 @@ def opens() -> None:
         found: dict[str, list[float]] = {name: [] for name in measured}
         for _ in range(ROUNDS * BLOCKS):
             for name, (variant, opened) in measured.items():
-                found[name].append(_block(variant, of(opened, mode), OPENS))
+                found[name].append(block(variant, None, of(opened, mode), OPENS))
         for name, values in found.items():
             print(f"  {word}, {name:18} {statistics.median(values) * 1e6:7.1f} us")
     ours.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MODEL = "gpt-4o"
 PROMPT = "Lorem ipsum dolor sit amet. " * 75  # 2 KB
-CHUNKS = 500
+CHUNKS = 2500  # long, so that what the call itself costs, told beside it, is spread thin
 
 ANSWER = {
     "id": "chatcmpl-1",

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an MCP tool call costs over the unpatched one: over stdio to a server in a process of its own, and in memory.
+"""What an MCP tool call costs over the unpatched one: over stdio and HTTP to another process, and in memory.
 
-Over stdio the client's side alone is ours; in memory both sides are, and a call is two spans. Blocks take turns. CPU
-time of this process, of this and the server's together (the whole call), and wall time (what the caller waits).
+To another process the client's side alone is ours; in memory both sides are, and a call is two spans. Blocks
+take turns. CPU time of this process, of this and the server's together (the whole call), and wall time (what the
+caller waits).
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import statistics
 import sys
 import time
@@ -84,6 +86,27 @@ async def _stdio(stack: AsyncExitStack) -> Any:
     return session
 
 
+async def _http(stack: AsyncExitStack) -> Any:
+    import mcp
+    from mcp.client.streamable_http import streamable_http_client
+
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(sys.executable, str(SERVER), "http", str(port))
+    stack.push_async_callback(process.wait)
+    stack.callback(process.terminate)
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            await asyncio.sleep(0.05)
+    streams = await stack.enter_async_context(streamable_http_client(f"http://127.0.0.1:{port}/mcp"))
+    session = await stack.enter_async_context(mcp.ClientSession(streams[0], streams[1]))
+    await session.initialize()
+    return session
+
+
 async def _memory(stack: AsyncExitStack) -> Any:
     import mcp
 
@@ -97,7 +120,11 @@ def main() -> None:
     """Print both."""
     ours = Ours()
     print(f"\nper MCP tool call over the unpatched one (median of {ROUNDS} interleaved rounds)")
-    for name, opened in (("stdio, the client's side", _stdio), ("in memory, both sides", _memory)):
+    for name, opened in (
+        ("stdio, the client's side", _stdio),
+        ("HTTP, the client's side", _http),
+        ("in memory, both sides", _memory),
+    ):
         print(f"  {name}")
         asyncio.run(_measure(opened, ours))
     ours.close()

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
 from otel_agent_instrumentation import semconv
-from otel_agent_instrumentation.bootstrap import install
+from otel_agent_instrumentation.bootstrap import install, ledger
 from otel_agent_instrumentation.bootstrap.stamp import LogStamp, StampingGuard
 from otel_agent_instrumentation.core import records
 from otel_agent_instrumentation.core.engine import engine
@@ -179,6 +179,7 @@ class Ours(Variant):
     def flush(self) -> None:
         """Tell what was put off, and have our processor export."""
         engine.drain()
+        ledger.flush(30)
         if Ours._tracers is not None:
             Ours._tracers.force_flush()
 

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from anthropic import Anthropic
 from openai import OpenAI
@@ -36,10 +36,21 @@ REVIEW_TOOL: Any = {
         "properties": {
             "decision": {"type": "string", "enum": ["accept", "revise"]},
             "comments": {"type": "string"},
+            "blocking_issues": {"type": "array", "items": {"type": "string"}},
+            "confidence_delta": {"type": "number", "description": "Is it nearer to its goal than before? -1 to 1."},
         },
         "required": ["decision", "comments"],
     },
 }
+
+
+class Review(NamedTuple):
+    """What the reviewer found."""
+
+    decision: str
+    comments: str
+    blocking_issues: list[str]
+    confidence_delta: float
 
 
 class CodingAgent:
@@ -50,6 +61,7 @@ class CodingAgent:
         self.openai = openai
         self.anthropic = anthropic
         self.messages: list[Any] = []
+        self.plan_tokens = 0
 
     def solve(self) -> bool:
         """Work until the tests pass and the reviewer accepts; whether it came to that."""
@@ -58,24 +70,28 @@ class CodingAgent:
             {"role": "system", "content": "You are a careful engineer. Edit the file, then run the tests."},
             {"role": "user", "content": f"{TASK}\n\nThe plan:\n{plan}\n\n{self.workspace.show()}"},
         ]
-        for _ in range(MOST_CYCLES):
-            tests = self.execute()
-            say("executor", tests.summary)
-            style = self.workspace.check_style()
-            say("style", style)
-            decision, comments = self.review(tests, style)
-            say("reviewer", f"{decision}: {comments}")
-            if tests.passed and decision == "accept":
-                say("committer", self.describe())
-                return True
-            self.messages.append({"role": "user", "content": f"The reviewer says: {comments}"})
+        return any(self.attempt() for _ in range(MOST_CYCLES))
+
+    def attempt(self) -> bool:
+        """Edit, test, check and review once; whether the work is done."""
+        tests = self.execute()
+        say("executor", tests.summary)
+        style = self.check()
+        say("style", style)
+        review = self.review(tests, style)
+        say("reviewer", f"{review.decision}: {review.comments}")
+        if tests.passed and review.decision == "accept":
+            say("committer", self.describe())
+            return True
+        self.messages.append({"role": "user", "content": f"The reviewer says: {review.comments}"})
         return False
 
     def plan(self) -> str:
         """Ask for a plan, and read it as it is written."""
+        question = f"Plan in three short steps; then say how sure you are, as `Confidence: 0.7`.\n{TASK}"
         stream = self.openai.chat.completions.create(
             model=MODEL,
-            messages=[{"role": "user", "content": f"Plan in three short steps.\n{TASK}\n\n{self.workspace.show()}"}],
+            messages=[{"role": "user", "content": f"{question}\n\n{self.workspace.show()}"}],
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -83,6 +99,8 @@ class CodingAgent:
         for chunk in stream:
             if chunk.choices:
                 text += chunk.choices[0].delta.content or ""
+            if chunk.usage:
+                self.plan_tokens = chunk.usage.completion_tokens
         say("planner", text)
         return text
 
@@ -101,10 +119,14 @@ class CodingAgent:
                 break
         return self.workspace.tests or self.workspace.run_tests()
 
-    def review(self, tests: TestRun, style: str) -> tuple[str, str]:
+    def check(self) -> str:
+        """What the style server says."""
+        return self.workspace.check_style()
+
+    def review(self, tests: TestRun, style: str) -> Review:
         """Have the change reviewed; without a reviewer the tests decide."""
         if self.anthropic is None:
-            return ("accept", "the tests pass") if tests.passed else ("revise", tests.output)
+            return Review("accept", "the tests pass", [], 1) if tests.passed else Review("revise", tests.output, [], 0)
         question = f"{TASK}\n{tests.summary}\n{tests.output}\n{style}\n{self.workspace.show()}"
         with self.anthropic.messages.stream(
             model=REVIEW_MODEL,
@@ -116,9 +138,8 @@ class CodingAgent:
             message = stream.get_final_message()
         for block in message.content:
             if block.type == "tool_use":
-                review = cast("dict[str, Any]", block.input)
-                return str(review.get("decision", "revise")), str(review.get("comments", ""))
-        return "revise", "no review was given"
+                return _read(cast("dict[str, Any]", block.input))
+        return Review("revise", "no review was given", [], 0)
 
     def describe(self) -> str:
         """Ask for a commit message."""
@@ -130,6 +151,12 @@ class CodingAgent:
         return response.output_text
 
 
+def _read(told: dict[str, Any]) -> Review:
+    """A review as a model wrote it: it may have left out what it was not made to say."""
+    issues, delta = told.get("blocking_issues") or [], told.get("confidence_delta") or 0
+    return Review(str(told.get("decision", "revise")), str(told.get("comments", "")), issues, delta)
+
+
 def say(who: str, text: str) -> None:
     """Tell the person at the terminal."""
     print(
@@ -137,11 +164,11 @@ def say(who: str, text: str) -> None:
     )
 
 
-def main() -> int:
+def main(kind: type[CodingAgent] = CodingAgent) -> int:
     """Solve the task in a temporary folder."""
     anthropic = Anthropic() if os.environ.get("ANTHROPIC_API_KEY") else None
     with tempfile.TemporaryDirectory(prefix="coding-agent-") as folder, OpenAI() as openai:
-        agent = CodingAgent(Workspace(Path(folder)), openai, anthropic)
+        agent = kind(Workspace(Path(folder)), openai, anthropic)
         return 0 if agent.solve() else 1
 
 

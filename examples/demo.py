@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the coding agent, unchanged, under `opentelemetry-instrument`, and shows the tree of its run.
+"""Runs the coding agent under `opentelemetry-instrument`, and shows the tree of its run.
+
+It is `planned_agent.py`, which also says what its plan, steps and reviews are; with the argument `unchanged` it is
+`coding_agent.py`, which knows nothing of telemetry.
 
 Without `OPENAI_API_KEY` and `OPENAI_BASE_URL` the models are a script on loopback. No variable of OpenTelemetry's is
 set: the ledger file below `logs/telemetry` is what an agent leaves by default.
@@ -47,13 +50,14 @@ def environment() -> Generator[dict[str, str]]:
 
 def main() -> int:
     """Run the agent, then show what its ledger tells; 0 only if both went well."""
+    name = "coding_agent.py" if sys.argv[1:] == ["unchanged"] else "planned_agent.py"
     before = set(LEDGER.glob("*.jsonl"))
     launcher = [str(BIN / "opentelemetry-instrument"), sys.executable]
     with environment() as variables:
         if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":  # which MCP would not hand on
             # The server is launched like the agent, so that its side of each call is seen as well.
             variables["STYLE_SERVER"] = shlex.join([*launcher, str(HERE / "style_server.py")])
-        failed = subprocess.run([*launcher, str(HERE / "coding_agent.py")], check=False, env=variables).returncode
+        failed = subprocess.run([*launcher, str(HERE / name)], check=False, env=variables).returncode
     written = sorted(set(LEDGER.glob("*.jsonl")) - before)
     if not written:
         print(f"demo: the agent left no ledger file in {LEDGER}", file=sys.stderr)

@@ -27,7 +27,8 @@ RETRY_AFTER = 0.25
 PLAN = """\
 1. Split the text into number and unit pairs with a regular expression.
 2. Add the pairs up in seconds, whatever their order.
-3. Raise ValueError for anything that is not made of such pairs."""
+3. Raise ValueError for anything that is not made of such pairs.
+Confidence: 0.8"""
 
 HEAD = '"""Durations as people write them."""\n\nUNITS = {"h": 3600, "m": 60, "s": 1}\n\n\n'
 EDITS = (
@@ -46,9 +47,9 @@ EDITS = (
     + "    return sum(int(count) * UNITS[unit] for count, unit in pairs)\n",
 )
 REVIEWS = {
-    1: ("revise", "One unit works. Read several, and refuse what is no duration."),
-    2: ("revise", "Several units work. `5 apples` and `10m!` must raise ValueError."),
-    3: ("accept", "All three behaviours are there, and the code is short."),
+    1: ("revise", "One unit works. Read several, and refuse what is no duration.", ["two tests fail"], 0.2),
+    2: ("revise", "Several units work. `5 apples` and `10m!` must raise ValueError.", ["one test fails"], 0.3),
+    3: ("accept", "All three behaviours are there, and the code is short.", [], 0.4),
 }
 COMMIT = "Parse durations such as 1h30m, and refuse anything else"
 
@@ -129,8 +130,9 @@ def _review(conversation: str) -> Reply:
     turn = int(passing[1]) if passing else 0
     if turn not in REVIEWS:
         return openai_error(400, message="the script knows no such state")
-    decision, comments = REVIEWS[turn]
-    tool = Tool("submit_review", json.dumps({"decision": decision, "comments": comments}), f"toolu_{turn}")
+    names = ("decision", "comments", "blocking_issues", "confidence_delta")
+    review = dict(zip(names, REVIEWS[turn], strict=True))
+    tool = Tool("submit_review", json.dumps(review), f"toolu_{turn}")
     events = anthropic_events(12, tools=[tool], tokens=REVIEW_TOKENS[turn], id=f"msg_{turn}", model=CLAUDE)
     # The model goes straight to the tool: no text before it.
     told = [event for event in events if event.get("index") != 0]

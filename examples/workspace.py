@@ -78,6 +78,7 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tests: TestRun | None = None
+        self.formatter: str | None = "tidy-python"
         for name, content in FILES.items():
             (folder / name).write_text(content)
 
@@ -99,7 +100,18 @@ class Workspace:
         if path not in FILES or path.startswith("test_"):
             return f"error: {path} is not yours to edit"
         (self.folder / path).write_text(content)
-        return f"{path}: {len(content.splitlines())} lines written"
+        return f"{path}: {len(content.splitlines())} lines written{self.tidy()}"
+
+    def tidy(self) -> str:
+        """Format the project with its own formatter, where that is installed; what to say of it."""
+        if self.formatter is None:
+            return ""
+        try:
+            subprocess.run([self.formatter, "."], check=False, cwd=self.folder, capture_output=True, timeout=60)
+        except FileNotFoundError:  # said once
+            missing, self.formatter = self.formatter, None
+            return f", not formatted: there is no {missing}"
+        return ", and formatted"
 
     def check_style(self) -> str:
         """What the style server says of the file, by MCP."""
@@ -115,7 +127,8 @@ class Workspace:
 
 
 async def _ask(tool: str, arguments: dict[str, Any]) -> str:
-    server = StdioServerParameters(command=STYLE_SERVER[0], args=STYLE_SERVER[1:])
+    # Its own program: it may have the agent's environment, of which MCP hands on six variables otherwise.
+    server = StdioServerParameters(command=STYLE_SERVER[0], args=STYLE_SERVER[1:], env=dict(os.environ))
     async with stdio_client(server) as (receive, send), ClientSession(receive, send) as session:
         await session.initialize()
         result = await session.call_tool(tool, arguments)

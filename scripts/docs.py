@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables of `docs/configuration.md` and `docs/metrics.md` from the code that they describe.
+"""Writes the tables of the pages `configuration`, `events` and `metrics` from the code that they describe.
 
 ``python scripts/docs.py`` rewrites what stands between the markers of each page, ``--check`` says which page is stale
 and exits with 1. The prose around the tables is written by hand.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_agent_instrumentation import config, declared, semconv
+from otel_agent_instrumentation.envelope import categories
 from otel_agent_instrumentation.metrics import labels
 from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 
@@ -32,6 +33,7 @@ _BUCKETS: dict[tuple[float, ...], str] = {
     semconv.TOKENS: "tokens",
     semconv.RUN_SECONDS: "run seconds",
     semconv.MCP_SECONDS: "MCP seconds",
+    semconv.RUN_CYCLES_EDGES: "cycles",
 }
 _LARGE = 10_000  # beyond it `g` rounds
 _NOBODY = {
@@ -112,7 +114,8 @@ def _metrics(flavour: str | None) -> str:
             own = code(*(label for label in row.labels if label not in common)) if flavour else code(*row.labels)
             told = ", ".join(part for part in ("*call*" if flavour else "", own) if part)
             edges = f"*{_BUCKETS[row.buckets]}*" if row.buckets else ""
-            rows.append((f"`{row.name}`", row.kind, f"`{row.unit}`", row.description, told, edges))
+            described = f"{row.description} Begins at 0: {row.zero}." if row.zero else row.description
+            rows.append((f"`{row.name}`", row.kind, f"`{row.unit}`" if row.unit else "", described, told, edges))
     return table(["Metric", "Kind", "Unit", "What it measures", "Labels", "Buckets"], rows)
 
 
@@ -135,9 +138,37 @@ def _labels() -> str:
     return table(["Label", "Values"], rows)
 
 
+# --- events ----------------------------------------------------------------------------------------------------------
+
+_GROUPS = {
+    "lifecycle": "Lifecycle of tasks, and the dialectic of an answer",
+    "evidence": "Evidence and retrieval",
+    "self_correction": "Self-correction",
+    "system": "System operations",
+    "infrastructure": "Infrastructure",
+    "learning": "Learning",
+    "alert": "Monitoring and alerts",
+    "session": "Sessions and personas",
+    "run": "What a run tells by itself",
+}
+
+
+def _events() -> str:
+    parts: list[str] = []
+    for group, title in _GROUPS.items():
+        rows = [
+            (f"`{row.name}`", row.doc, ", ".join(f"`{key}` {kind.__name__}" for key, kind in row.fields.items()))
+            for row in categories.BUILTIN
+            if row.group == group
+        ]
+        parts += [f"### {title} (`{group}`)", table(["Event", "When", "Payload"], rows)]
+    return "\n\n".join(parts)
+
+
 # --- pages -----------------------------------------------------------------------------------------------------------
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "events.md": {"categories": _events},
     "configuration.md": {
         "settings": lambda: _settings(ours=True),
         "otel": lambda: _settings(ours=False),

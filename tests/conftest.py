@@ -25,7 +25,7 @@ pytest.register_assert_rewrite(
 )
 
 _WATCHED = ("opentelemetry", "otel_agent_instrumentation")
-_SETTINGS = ("OTEL_", "AGI_LEDGER_")
+_SETTINGS = ("OTEL_", "AGI_")
 
 
 def pytest_configure() -> None:
@@ -51,6 +51,7 @@ def every_test(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
     for name in list(os.environ):
         if name.startswith(_SETTINGS):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("OTEL_AGENT_COST", "table")  # the library of prices takes each process half a second to load
     monkeypatch.chdir(tmp_path)
     contain.reset()
     warnings, before = _Warnings(), context.get_current()

@@ -23,7 +23,16 @@ from otel_agent_instrumentation.testing.provider import Provider, openai_error
 from suite_policy import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = ("adding-an-integration", "commands-and-files", "configuration", "envelope", "metrics", "runs", "safety")
+PAGES = (
+    "adding-an-integration",
+    "commands-and-files",
+    "configuration",
+    "envelope",
+    "events",
+    "metrics",
+    "runs",
+    "safety",
+)
 INTEGRATION = ROOT / "src" / "otel_agent_instrumentation" / "integrations" / "groq.py"
 SPAN_EVENTS = {semconv.EVENT_ATTEMPT}
 

@@ -121,3 +121,12 @@ def test_an_unexcused_skip_alone_fails_the_run(run):
 )
 def test_a_skip_is_honest_if_its_need_is_unmet(reason, row, honest):
     assert is_honest(reason, row) is honest
+
+
+@pytest.mark.parametrize(
+    ("ci", "go", "honest"), [("", "/bin/go", True), ("true", None, True), ("true", "/bin/go", False)]
+)
+def test_the_build_skips_no_end_to_end_test_that_it_could_run(monkeypatch, ci, go, honest):
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr("suite_policy.shutil.which", lambda _: go)
+    assert is_honest("Skipped: needs: e2e-tools (make e2e-tools builds them)", "newest") is honest

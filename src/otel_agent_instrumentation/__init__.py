@@ -3,7 +3,8 @@
 
 `opentelemetry-instrument python agent.py` needs nothing from here. In code: `instrument()`, `uninstrument()`,
 `suppress()`, `run()`, `cycle()`, `state()`, `step()`, `plan()`, `review()`, `profile()`, `benchmark()`, `@tool`,
-`flush()`.
+`flush()`; `emit_event()`, `emit_task_lifecycle()`, `emit_alert()`, `emit_system_event()`,
+`emit_monitoring_snapshot()`, `append_ledger()`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
     from .core.suppress import suppress as suppress
     from .signals.api import run as run
+    from .signals.emit import append_ledger as append_ledger
+    from .signals.emit import emit_alert as emit_alert
+    from .signals.emit import emit_event as emit_event
+    from .signals.emit import emit_monitoring_snapshot as emit_monitoring_snapshot
+    from .signals.emit import emit_system_event as emit_system_event
+    from .signals.emit import emit_task_lifecycle as emit_task_lifecycle
     from .signals.tool import tool as tool
     from .signals.work import benchmark as benchmark
     from .signals.work import cycle as cycle
@@ -28,8 +35,14 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
+    "append_ledger",
     "benchmark",
     "cycle",
+    "emit_alert",
+    "emit_event",
+    "emit_monitoring_snapshot",
+    "emit_system_event",
+    "emit_task_lifecycle",
     "flush",
     "instrument",
     "plan",
@@ -42,11 +55,21 @@ __all__ = [
     "tool",
     "uninstrument",
 ]
+_EMIT = "signals.emit"
+_EMITTING = (
+    "append_ledger",
+    "emit_alert",
+    "emit_event",
+    "emit_monitoring_snapshot",
+    "emit_system_event",
+    "emit_task_lifecycle",
+)
 _LAZY = {
     "run": "signals.api",
     "suppress": "core.suppress",
     "tool": "signals.tool",
     **dict.fromkeys(("benchmark", "cycle", "plan", "profile", "review", "state", "step"), "signals.work"),
+    **dict.fromkeys(_EMITTING, _EMIT),
 }
 
 
@@ -98,11 +121,22 @@ def flush(timeout: float = 2.0) -> bool:
     return False
 
 
+def _attend() -> None:
+    from .core.contain import Contained
+
+    with Contained("emit.attend"):
+        from .bootstrap import standalone
+
+        standalone.attend()
+
+
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         import importlib
 
         found = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+        if _LAZY[name] == _EMIT:
+            _attend()
         globals()[name] = found  # next time it is there: no import to go wrong
         return found
     msg = f"module {__name__!r} has no attribute {name!r}"

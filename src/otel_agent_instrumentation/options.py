@@ -114,6 +114,15 @@ OPTIONS: tuple[Option, ...] = (
         _count,
         "So many times the same call with the same arguments in a run is told as `agent.loop.suspected`.",
     ),
+    Option(
+        "cost",
+        ("OTEL_AGENT_COST",),
+        _one_of("auto", "table", "off"),
+        "Prices of calls: your table and then `genai-prices`, if that is installed; the table alone; none.",
+    ),
+    Option(
+        "price_file", ("OTEL_AGENT_PRICES",), str, "TOML file of prices, like the section `[prices]`; it wins over it."
+    ),
     Option("ledger", ("OTEL_AGENT_LEDGER",), _boolean, "The ledger file, whatever exporters are chosen."),
     Option("ledger_dir", ("OTEL_AGENT_LEDGER_DIR",), str, "Folder of the ledger files."),
     Option("ledger_path", ("OTEL_AGENT_LEDGER_PATH", "AGI_LEDGER_PATH"), str, "One shared ledger file instead."),
@@ -122,6 +131,51 @@ OPTIONS: tuple[Option, ...] = (
         ("OTEL_AGENT_LEDGER_TCP",),
         _address,
         "`host:port` of a receiver of the ledger's lines, beside or instead of the file.",
+    ),
+    Option(
+        "ledger_durability",
+        ("OTEL_AGENT_LEDGER_DURABILITY",),
+        _one_of("buffer", "write", "fsync", "block"),
+        "`buffer`: an event is written within the flush interval; `write`: `emit_event` waits for it (at most 1 s); "
+        "`fsync`: and for the disk; `block`: who finds the buffer full waits: nothing is dropped for want of room.",
+    ),
+    Option(
+        "ledger_async", ("OTEL_AGENT_LEDGER_ASYNC", "AGI_EVENT_ASYNC"), _boolean, "`false` is the durability `write`."
+    ),
+    Option(
+        "ledger_buffer_events",
+        ("OTEL_AGENT_LEDGER_BUFFER_EVENTS", "AGI_EVENT_BUFFER_SIZE"),
+        _count,
+        "Most events that wait for the ledger's writer, beside the bound in bytes. Who finds so many waits for it, "
+        "at most 50 ms.",
+    ),
+    Option(
+        "ledger_flush_interval",
+        ("OTEL_AGENT_LEDGER_FLUSH_INTERVAL", "AGI_EVENT_FLUSH_INTERVAL"),
+        _positive,
+        "How long the ledger's writer gathers events before it writes.",
+    ),
+    Option(
+        "ledger_rotate_bytes",
+        ("OTEL_AGENT_LEDGER_ROTATE_BYTES",),
+        _count,
+        "A ledger file of this size is put aside as `<name>.<n>.jsonl`.",
+    ),
+    Option("ledger_rotate_seconds", ("OTEL_AGENT_LEDGER_ROTATE_SECONDS",), _positive, "The same by its age."),
+    Option("ledger_compress", ("OTEL_AGENT_LEDGER_COMPRESS",), _boolean, "What was put aside is compressed (gzip)."),
+    Option(
+        "ledger_keep_files",
+        ("OTEL_AGENT_LEDGER_KEEP_FILES",),
+        _count,
+        "So many ledger files stay in the folder; the oldest is removed. Never one written to in the last minute.",
+    ),
+    Option("ledger_keep_days", ("OTEL_AGENT_LEDGER_KEEP_DAYS",), _positive, "The same by their age in days."),
+    Option("ledger_keep_bytes", ("OTEL_AGENT_LEDGER_KEEP_BYTES",), _count, "The same by what they take together."),
+    Option(
+        "ledger_chain",
+        ("OTEL_AGENT_LEDGER_CHAIN",),
+        _boolean,
+        "Each line carries a digest over itself and the digest before it: see `otel-agent verify`.",
     ),
     Option("stream_token", ("OTEL_AGENT_STREAM_TOKEN",), str, "Token of `otel-agent serve`; else it makes one."),
     Option("exit_timeout", ("OTEL_AGENT_EXIT_TIMEOUT",), _positive, "Seconds that a flush may add to the exit."),

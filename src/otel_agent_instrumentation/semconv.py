@@ -78,6 +78,10 @@ HTTP_STATUS = "http.response.status_code"
 OPENAI_SERVICE_TIER = "openai.response.service_tier"
 USER_ID = "user.id"
 SESSION_ID = "session.id"
+TASK_ID = "agent.task.id"
+PERSONA_ID = "agent.persona.id"
+TAG_ATTRIBUTES = {"task_id": TASK_ID, "persona_id": PERSONA_ID, "session_id": SESSION_ID}
+"""Tags of a ledger line, and the attributes of its log event."""
 
 # --- span attributes: MCP (docs/gen-ai/mcp.md of the convention) ----------------------------------------------------
 MCP_METHOD_NAME = "mcp.method.name"
@@ -140,6 +144,18 @@ LOOP_COUNT = "agent.loop.count"
 EXPORTER = "agent.exporter"
 REASON = "agent.reason"
 SIGNAL = "agent.signal"
+# cost
+COST_MICROUSD = "agent.cost.microusd"
+COST_SOURCE = "agent.cost.source"
+COST_DATE = "agent.cost.price_date"
+# labels of metrics alone
+ACTION_TYPE = "agent.action.type"
+SUCCESS = "agent.success"
+EVENT_SOURCE = "agent.event.source"
+EVENT_NAME = "agent.event.name"
+EVENT_FIELD = "agent.event.field"
+ENVIRONMENT = "deployment.environment.name"
+CONTENT_MODE = "agent.content.mode"
 
 # Names of the spans of the run API's blocks (contracts 5).
 SPAN_CYCLE = "agent.cycle"
@@ -177,6 +193,11 @@ EVENT_RESOURCE = "resource"
 EVENT_SPAN_ENDED = "span.ended"
 EVENT_METRICS = "metrics.snapshot"
 EVENT_PIPELINE = "agent.pipeline_closed"
+# The words of the ledger's document (requirements, L2); the rest of them are in envelope/categories.py.
+TASK_EVENTS = "task_"
+EVENT_ALERT = "alert_triggered"
+EVENT_SNAPSHOT = "performance_metric"
+EVENT_PLAIN = "ledger_record"
 # of the run API: the core events of the envelope (E2), and states
 EVENT_PLAN_GENERATED = "plan.generated"
 EVENT_STEP_STARTED = "plan.step_started"
@@ -213,12 +234,36 @@ TOOL_CALLS = "agent.tool.calls"
 TOOL_CALLS_EXPIRED = "agent.tool.calls.expired"
 MCP_CLIENT_DURATION = "mcp.client.operation.duration"
 MCP_SERVER_DURATION = "mcp.server.operation.duration"
+RUNS = "agent.runs"
+RUNS_ACTIVE = "agent.runs.active"
+CYCLES_OF_RUN = "agent.run.cycles"
+ACTIONS = "agent.actions"
+LATENCY = "agent.latency"
+LOOPS = "agent.loops"
+EVENTS = "agent.events"
+EVENT_VALUE = "agent.event.value"
+COST_USD = "agent.cost.usd"
+COST_UNPRICED = "agent.cost.unpriced"
+CONTENT_CAPTURE = "agent.content.capture"
+TELEMETRY_EMITTED = "agent.telemetry.emitted"
+TELEMETRY_EXPORTED = "agent.telemetry.exported"
+TELEMETRY_QUEUED = "agent.telemetry.queued"
+FAULTS = "agent.faults"
+PROCESS_MEMORY = "process.memory.usage"
+# what an agent says of itself (`metrics/own.py`)
+EFFICIENCY = "agent.efficiency"
+ENTROPY = "agent.entropy"
+GAPS = "agent.gaps"
+MISFITS = "agent.misfits"
+PATCHES_APPLIED = "agent.patches.applied"
 
 # Histogram edges of the convention, in seconds, tokens and (agent runs) seconds up to an hour.
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
 MCP_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 RUN_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6, 900, 1800, 3600)
+
+RUN_CYCLES_EDGES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233)
 
 FlavourName = Literal["1.41", "latest"]
 

@@ -21,9 +21,9 @@ from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 import commands_played as plays
-from otel_agent_instrumentation import run, semconv, suppress
+from otel_agent_instrumentation import flush, run, semconv, suppress
 from otel_agent_instrumentation.bootstrap import install
-from otel_agent_instrumentation.core import processes
+from otel_agent_instrumentation.core import commands as core_commands
 from otel_agent_instrumentation.testing.capture import capture
 from otel_agent_instrumentation.testing.provider import Provider
 
@@ -71,7 +71,7 @@ def test_the_caller_sees_the_same_and_it_is_one_span(play, tmp_path):
         assert lines.count(semconv.EVENT_COMMAND_COMPLETED) == ended
         raised = play.error is not None and play.error != "CalledProcessError"
         assert lines.count(semconv.EVENT_EXECUTOR_ERROR) == raised
-    assert processes._live == {}
+    assert core_commands._live == {}
 
 
 def test_what_a_span_says(captured):
@@ -352,11 +352,13 @@ def test_a_forked_childs_end_is_not_told_twice(captured):
         process = subprocess.Popen(["true"])
         child = os.fork()
         if not child:
-            processes.abandon_live()
+            core_commands.abandon_live()
+            flush()
             os._exit(0)
         os.waitpid(child, 0)
         process.wait()
     assert command(captured)[semconv.COMMAND_OUTCOME] == "exited"
+    flush()
     text = "".join(file.read_text() for file in Path("logs/telemetry").iterdir())
     assert "unknown" not in text
 

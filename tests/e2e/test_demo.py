@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo as a person runs it: an unchanged agent, no configuration, one tree."""
+"""The demo as a person runs it, and its agent unchanged: no configuration, one tree."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,10 +72,10 @@ class Demo:
         return [span for span in self.spans() if span["attributes"].get(semconv.PROVIDER_NAME)]
 
 
-def demo(folder: Path, **variables: str) -> Demo:
+def demo(folder: Path, *arguments: str, **variables: str) -> Demo:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith((*MODELS, "OTEL_", "PYTHON"))}
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "demo.py")],
+        [sys.executable, str(EXAMPLES / "demo.py"), *arguments],
         check=False,
         cwd=folder,
         env={**inherited, "COLUMNS": "110", "PYTHONIOENCODING": "utf-8", **variables},
@@ -84,8 +86,28 @@ def demo(folder: Path, **variables: str) -> Demo:
 
 
 @pytest.fixture(scope="module")
-def scripted(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    return demo(tmp_path_factory.mktemp("a folder of any name, ünïcode and 'quotes'"))
+def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Demo]:
+    """The demo, and its agent alone; at once, for both wait for their models most of the time."""
+    folder = tmp_path_factory.mktemp("a folder of any name, ünïcode and 'quotes'")
+    with ThreadPoolExecutor() as threads:
+        planned = threads.submit(demo, folder)
+        unchanged = threads.submit(demo, tmp_path_factory.mktemp("unchanged"), "unchanged")
+        return {"planned": planned.result(), "unchanged": unchanged.result()}
+
+
+@pytest.fixture(params=["planned", "unchanged"])
+def scripted(both: dict[str, Demo], request: pytest.FixtureRequest) -> Demo:
+    return both[request.param]
+
+
+@pytest.fixture
+def planned(both: dict[str, Demo]) -> Demo:
+    return both["planned"]
+
+
+@pytest.fixture
+def unchanged(both: dict[str, Demo]) -> Demo:
+    return both["unchanged"]
 
 
 def test_it_ends_well_and_says_where_the_ledger_is(scripted):
@@ -93,57 +115,76 @@ def test_it_ends_well_and_says_where_the_ledger_is(scripted):
     assert len(scripted.files) == 4
     told = "".join(f"ledger  {file.relative_to(scripted.folder)}\n" for file in scripted.files)
     assert scripted.out.endswith(f"\n\n{told}")
-    # One line of ours at the exit of each process, and nothing else: no warning, no fault.
-    said = scripted.err.splitlines()
-    assert len(said) == 4
-    for line in said:
-        assert re.fullmatch(r"otel-agent: \d+ events in logs/telemetry/\S+; see `otel-agent show \S+`", line)
+    # One line of ours, at the exit of the agent: its servers have its environment, and know whose they are.
+    (said,) = scripted.err.splitlines()
+    assert re.fullmatch(r"otel-agent: \d+ events in logs/telemetry/\S+; see `otel-agent show \S+`", said)
 
 
-def told_tree(span: dict[str, Any], spans: list[dict[str, Any]], cycle: int) -> list[str]:
-    """The names of what is below ``span`` in ``cycle``, in the order of their start, deeper ones further in."""
+def told_tree(span: dict[str, Any], spans: list[dict[str, Any]], cycle: int | None) -> list[str]:
+    """The names of what is below ``span``, of its ``cycle``; in the order of their start, deeper ones further in."""
     found: list[str] = []
     below = [one for one in spans if one["parent_span_id"] == span["span_id"]]
     for one in sorted(below, key=lambda one: one["start_time_unix_nano"]):
-        if one["attributes"].get(semconv.CYCLE) == cycle:
+        if cycle is None or one["attributes"].get(semconv.CYCLE, 0) == cycle:
             error = one["attributes"].get(semconv.ERROR_TYPE)
             found.append(one["name"] + (f" ✗ {error}" if error else ""))
-            found += [f"  {name}" for name in told_tree(one, spans, cycle)]
+            found += [f"  {name}" for name in told_tree(one, spans, None)]
     return found
 
 
 STYLE = ["tools/call check_style", "  tools/call check_style", "    execute_tool findings"]
 
 
-def test_each_cycle_tells_what_was_done_in_it(scripted):
-    spans = scripted.spans()
+ASK, REVIEW = "chat gpt-5", "chat claude-sonnet-5"
+INFERRED = ["execute_tool edit_file", "execute_tool run_tests"]
+UNTIDY, UNTESTED = (
+    "execute_tool command tidy-python ✗ FileNotFoundError",
+    "execute_tool command python ✗ CalledProcessError",
+)
+REFUSED = ["tools/call check_style ✗ tool_error", "  tools/call check_style ✗ tool_error", STYLE[2]]
+
+
+def cycles(told: Demo) -> list[list[str]]:
+    """What is before the first cycle and in each of the three, but for what MCP does around its call."""
+    spans = told.spans()
     (root,) = [span for span in spans if span["parent_span_id"] is None]
-    first, second, third = (
-        [name for name in told_tree(root, spans, cycle) if not re.match(r" *(initialize|tools/list)", name)]
-        for cycle in (1, 2, 3)
-    )
-    server = [name for name in first if name.startswith("execute_tool command") and "python ✗" not in name]
-    assert len(server) == 1
-    inferred = ["execute_tool edit_file", "execute_tool run_tests"]
-    failed = "execute_tool command python ✗ CalledProcessError"
-    ask, review = "chat gpt-5", "chat claude-sonnet-5"
-    style = ["tools/call check_style ✗ tool_error", "  tools/call check_style ✗ tool_error", STYLE[2]]
-    assert first == [ask, ask, *inferred, failed, *server, *style, review]
-    assert second == [ask, *inferred, failed, *server, *STYLE, review]
-    assert third == [ask, "execute_tool command python", *server, *STYLE, review, ask]
+    named = [told_tree(root, spans, cycle) for cycle in (0, 1, 2, 3)]
+    server = next(name.strip() for name in named[1] if "command opentelemetry-instrument" in name)
+    return [[n for n in names if not re.match(r" *(initialize|tools/list|" + server + ")", n)] for names in named]
+
+
+def test_each_cycle_tells_what_was_done_in_it(unchanged):
+    assert cycles(unchanged) == [
+        [],
+        [ASK, ASK, *INFERRED, UNTIDY, UNTESTED, *REFUSED, REVIEW],
+        [ASK, *INFERRED, UNTESTED, *STYLE, REVIEW],
+        [ASK, "execute_tool command python", *STYLE, REVIEW, ASK],
+    ]
+
+
+def test_each_cycle_tells_what_it_was_for(planned):
+    def within(name: str, *names: str) -> list[str]:
+        return [name, *(f"  {below}" for below in names)]
+
+    def cycle(tried: list[str], style: list[str], *more: str) -> list[str]:
+        steps = [*within("agent.step", ASK, *tried), *within("agent.step", *style), *within("agent.review", REVIEW)]
+        return within("agent.cycle", *steps, *more)
+
+    assert cycles(planned) == [
+        within("plan coding_agent", ASK),
+        cycle([*INFERRED, UNTIDY, UNTESTED], REFUSED),
+        cycle([*INFERRED, UNTESTED], STYLE),
+        cycle(["execute_tool command python"], STYLE, ASK),
+    ]
 
 
 def test_the_tree_is_in_the_terminal(scripted):
     tree = re.sub(r"  +", "  ", re.sub(r" *<?\d+(\.\d\d s| ms)", "", scripted.out.partition("\nrun ")[2]))
     rows = [row.rstrip() for row in tree.splitlines()]
-    for row in (
-        "invoke_agent coding_agent  ok · 3 cycles",
-        "├─ cycle 1",
-        "│  ├─ execute_tool edit_file",
-        "├─ cycle 2",
-        "└─ cycle 3",
-    ):
+    for row in ("invoke_agent coding_agent  ok · 3 cycles", "├─ cycle 1", "├─ cycle 2", "└─ cycle 3"):
         assert row in rows
+    for row in ("execute_tool edit_file", "execute_tool command python  ✗ CalledProcessError"):
+        assert sum(one.endswith(f"├─ {row}") for one in rows) == 2
     assert sum("✗ tool_error" in row for row in rows) == 2
     assert sum("1 retry (429)" in row for row in rows) == 1
 
@@ -159,11 +200,71 @@ def test_it_is_one_trace_with_one_root_across_processes(scripted):
     assert len({line.run_id for line in scripted.lines()}) == 1
 
 
-def test_the_core_events_come_without_a_hand_written_emit(scripted):
-    events = [line.event for line in scripted.lines()]
-    started = events.count(semconv.EVENT_COMMAND_STARTED)
-    assert started == events.count(semconv.EVENT_COMMAND_COMPLETED) + events.count(semconv.EVENT_EXECUTOR_ERROR) == 6
-    assert events.count("artifact.modified") == 3
+def test_commands_and_files_come_from_an_unchanged_agent(unchanged):
+    events = Counter(line.event for line in unchanged.lines())
+    assert events["executor.command_started"] == events["executor.command_completed"] == 6
+    assert events["executor.error"] == 1
+    assert events["artifact.modified"] == 3
+
+
+CORE: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "plan.generated": {"step_count": int, "reasoning_score": float, "selected_tools": list},
+    "plan.step_started": {"index": int, "tool": str, "description": str},
+    "plan.step_completed": {"duration_ms": float, "result_summary": str, "status": str},
+    "executor.command_started": {"command": str, "arguments": list},
+    "executor.command_completed": {"exit_code": int},
+    "executor.error": {"exception": str, "message": str, "handled": bool},
+    "review.feedback_generated": {"confidence_delta": float, "comments": list, "blocking_issues": list},
+    "review.decision": {"decision": str},
+    "optimizer.profile_selected": {"hardware_signature": str, "profile": str},
+    "optimizer.benchmark_completed": {"tokens_per_s": float, "latency_ms": float},
+}
+"""The core events (E2), and the payload that each must have."""
+
+BY_HAND = {"optimizer.profile_selected": 1, "optimizer.benchmark_completed": 1}
+"""What the agent of the demo tells by a call that does nothing else, and how often."""
+
+
+def test_each_core_event_is_in_the_ledger_with_its_payload(planned):
+    told = planned.lines()
+    for name, fields in CORE.items():
+        found = [line for line in told if line.event == name]
+        assert found, name
+        for line in found:
+            assert line.cycle in {1, 2, 3}
+            assert line.payload["redacted_fields"] == []
+            for field, kind in fields.items():
+                assert isinstance(line.payload[field], kind), (name, field, line.payload)
+    # A server's output goes to its client, not to whoever waits for its end.
+    digests = [
+        line.payload for line in told if line.event == "executor.command_completed" and "-m" in arguments(line, told)
+    ]
+    assert len(digests) == 3
+    for payload in digests:
+        assert payload["stdout_digest"].startswith("sha256:")
+        assert payload["stderr_digest"].startswith("sha256:")
+    assert [line.payload["decision"] for line in told if line.event == "review.decision"] == [
+        "revise",
+        "revise",
+        "accept",
+    ]
+
+
+def arguments(line: envelope.Line, told: list[envelope.Line]) -> list[str]:
+    """Those that the command was started with whose end ``line`` tells."""
+    (started,) = [one for one in told if one.event == "executor.command_started" and one.span_id == line.span_id]
+    return started.payload["arguments"]
+
+
+def test_the_events_come_without_a_hand_written_emit(planned):
+    counted = Counter(line.event for line in planned.lines() if line.event != "resource")
+    by_hand = {name: counted[name] for name in BY_HAND}
+    assert by_hand == BY_HAND
+    code = (EXAMPLES / "planned_agent.py").read_text()
+    assert len(re.findall(r"agent\.(?:profile|benchmark)\(|\.(?:feedback|decide)\(|emit", code)) == sum(
+        by_hand.values()
+    )
+    assert 1 - sum(by_hand.values()) / counted.total() >= 0.95
 
 
 def test_a_cycle_begins_with_each_answer_to_a_tool(scripted):
@@ -192,12 +293,15 @@ def test_streams_have_a_first_chunk_and_the_limited_call_its_retry(scripted):
     assert {call["status"]["code"] for call in scripted.calls()} == {"UNSET"}
 
 
-def test_every_line_keeps_the_schema_and_none_tells_what_was_said(scripted):
+def test_every_line_keeps_the_schema(scripted):
     assert lines.check_folder(scripted.file.parent) == []
-    text = "".join(file.read_text() for file in scripted.files)
+
+
+def test_nothing_that_was_said_is_told_of_an_unchanged_agent(unchanged):
+    text = "".join(file.read_text() for file in unchanged.files)
     for said in ("duration", "ValueError", "tests pass", "may be None"):
         assert said not in text.replace("duration_ms", "").replace("durations.py", "")
-    told = [one for one in scripted.lines() if "durations.py" in str(one.payload)]
+    told = [one for one in unchanged.lines() if "durations.py" in str(one.payload)]
     assert {one.event for one in told} == {"artifact.modified"}  # the file's name, by what was done to it
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SRC = ROOT / "src" / "otel_agent_instrumentation"
 ATTACHING = ("attach", "start_as_current_span", "start_as_current", "use_span")
+# Attaches for a turn and detaches before it yields; what the caller has with every item is looked at in test_ways_out.
+WITHIN_A_TURN = {("core/streams.py", "_sync_reader")}
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -58,7 +60,10 @@ def offences(source: str) -> list[str]:
 @pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=lambda path: path.relative_to(SRC).as_posix())
 def test_nothing_of_ours_is_attached_over_a_yield(path):
     """But a context manager may, which is held by a `with` to that block's end: `run()`, `suppress()`."""
-    assert offences(path.read_text()) == []
+    within = [name for file, name in WITHIN_A_TURN if file == path.relative_to(SRC).as_posix()]
+    found = [offence for offence in offences(path.read_text()) if offence.split()[1] not in within]
+    assert found == []
+    assert len(offences(path.read_text())) == len(within)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from otel_agent_instrumentation.core import streams
 from otel_agent_instrumentation.core.engine import engine
 from otel_agent_instrumentation.core.reaper import reaper
 from otel_agent_instrumentation.core.spec import Request
-from otel_agent_instrumentation.core.streams import AsyncReader, StreamState, SyncReader
+from otel_agent_instrumentation.core.streams import AsyncReader, StreamState, sync_reader
 from otel_agent_instrumentation.integrations._chat import CHAT as CHAT_API
 from otel_agent_instrumentation.testing.capture import capture
 
@@ -45,7 +45,7 @@ def library_closes(state: StreamState) -> None:
 
 EVENTS: dict[str, tuple[Callable[[StreamState], Any], tuple[str | None, str | None] | None]] = {
     # What happens: how a stream ends by it (error.type, agent.stream.end), or None if it does not.
-    "chunk": (lambda state: next(streams.SyncReader(iter([{"id": "c"}]), state)), None),
+    "chunk": (lambda state: next(streams.sync_reader(iter([{"id": "c"}]), state)), None),
     "library closes": (library_closes, None),
     "drained": (lambda state: state.drained(), (None, None)),
     "failed": (lambda state: state.failed(ValueError("theirs")), ("ValueError", None)),
@@ -96,7 +96,7 @@ def test_every_sequence_of_events_ends_once_and_for_good():
 def test_a_reader_hands_on_the_very_chunks():
     chunks = [object(), object()]
     with capture() as captured:
-        assert all(given is made for given, made in zip(SyncReader(iter(chunks), new_state()), chunks, strict=True))
+        assert all(given is made for given, made in zip(sync_reader(iter(chunks), new_state()), chunks, strict=True))
         assert captured.span().status.status_code is StatusCode.UNSET
 
 

@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import harm
 import otel_agent_instrumentation
 from otel_agent_instrumentation import run, suppress
-from otel_agent_instrumentation.core import contain, runs
+from otel_agent_instrumentation.core import contain, engine, runs
 from otel_agent_instrumentation.testing.capture import capture
 
 if TYPE_CHECKING:
@@ -156,6 +156,10 @@ def failing_each(lab: harm.Lab, scenario: harm.Scenario, *, builtins: bool) -> l
                 if injector.hit.partition(" ")[0] not in THE_WAY_BACK:
                     problems.append(f"{n}: the caller's context is changed: {injector.hit}")
                 otel_context.attach(before)
+            if engine.current_call() is not None:
+                if injector.hit.partition(" ")[0] not in THE_WAY_BACK:
+                    problems.append(f"{n}: a call that is over is current: {injector.hit}")
+                engine._calls.set(None)  # the next run is not below it
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from ledger_lines import BEGAN, RUN, line, root, write
 from otel_agent_instrumentation.core.runs import Run
 from otel_agent_instrumentation.ledger import reader, segments
-from otel_agent_instrumentation.ledger.writer import Event, Writer
+from otel_agent_instrumentation.ledger.lines import Event
+from otel_agent_instrumentation.ledger.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ def test_reads_what_the_writer_wrote(tmp_path):
     writer = Writer(str(tmp_path / "ledger"), None, {"service.name": "coder"}, "coder")
     for run_id in ("one", "two/../three"):
         writer.write(Event("plan.generated", BEGAN, {"redacted_fields": []}, Run(run_id, "coder")))
-    writer.close()
+    writer.close(30)
     found = {run.run_id: reader.events(run) for run in reader.runs(tmp_path / "ledger")}
     assert {run_id: names(events) for run_id, events in found.items()} == {
         "one": ["resource", "plan.generated"],

@@ -110,7 +110,7 @@ def test_ten_thousand_invented_names_are_a_few_series_that_lose_no_token(
 def test_what_a_run_was_given_is_no_label(measured: tuple[Metrics, InMemoryMetricReader]) -> None:
     metrics, reader = measured
     made = call("m")
-    made.run = Run("canary-run", "agent", stamp={semconv.USER_ID: "canary"}, tags={"canary": "canary"}, task="canary")
+    made.run = Run("canary-run", "agent", stamp={semconv.USER_ID: "canary"}, tags={"canary": "canary"})
     metrics.on_end(made)
     metrics.run_ended(made.run, 1.0, None, None)
     assert "canary" not in repr([dict(point.attributes) for series in points(reader).values() for point in series])

@@ -12,7 +12,8 @@ import pytest
 
 from clients import ASK, Scene
 from otel_agent_instrumentation.core.runs import Run
-from otel_agent_instrumentation.ledger.writer import Event, Writer
+from otel_agent_instrumentation.ledger.lines import Event
+from otel_agent_instrumentation.ledger.writer import Writer
 from otel_agent_instrumentation.pipeline.batch import Lane
 from otel_agent_instrumentation.pipeline.queue import Limits
 from otel_agent_instrumentation.pipeline.tcp import TcpTarget
@@ -100,9 +101,11 @@ def test_a_file_that_cannot_be_written_does_not_silence_the_socket(tmp_path):
     blocked.write_text("")
     writer = Writer(str(blocked / "folder"), None, {"service.name": "s"}, "s")
     got: list[bytes] = []
-    writer.socket = got.append
+    writer.sinks.append(lambda _, data: got.append(data))
     for number in range(2):
         writer.write(Event("a.b", number + 1, {"n": number, "redacted_fields": []}, Run("r", "s")))
+    writer.close(30)
+    assert writer.lost() == {"write_failed": 2}
     lines = [json.loads(line) for line in got]
     assert [(line["event"], line["seq"]) for line in lines] == [("resource", 1), ("a.b", 2), ("a.b", 3)]
 

@@ -99,8 +99,8 @@ def model(secrets: dict[str, list[str]]) -> Any:
     script = load("demo_provider")
     script.EDITS = tuple(edit + "\n# " + "\n# ".join(secrets["tool arguments"]) + "\n" for edit in script.EDITS)
     script.REVIEWS = {
-        number: (decision, comments + "\n".join(secrets["review"]))
-        for number, (decision, comments) in script.REVIEWS.items()
+        number: (decision, comments + "\n".join(secrets["review"]), *rest)
+        for number, (decision, comments, *rest) in script.REVIEWS.items()
     }
 
     def plan() -> Any:

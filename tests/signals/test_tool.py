@@ -243,6 +243,9 @@ def test_arguments_and_result_where_content_is_on(monkeypatch: pytest.MonkeyPatc
     told = json.loads(of(written, semconv.TOOL_CALL_ARGUMENTS))
     assert (told["path"], told["rest"], told["mode"], told["secret"]) == ("a.py", [7], "w", "REDACTED")
     assert told["api_key"] == "REDACTED"
+    hidden = [f"attributes['{semconv.TOOL_CALL_ARGUMENTS}'].{key}" for key in ("api_key", "secret", "text")]
+    assert list(of(written, semconv.REDACTED_FIELDS)) == hidden
+    assert of(method, semconv.REDACTED_FIELDS) is None
     assert "a1B2a1B2" not in told["text"]
     assert json.loads(of(written, semconv.TOOL_CALL_RESULT))["path"] == "a.py"
     assert json.loads(of(method, semconv.TOOL_CALL_ARGUMENTS)) == {"default": 1}

@@ -52,11 +52,11 @@ async def stdio(*options: str, env: dict[str, str] | None = None, **callbacks: A
 
 @asynccontextmanager
 async def http(url: str, **callbacks: Any) -> AsyncGenerator[Any]:
-    """A session with a server at ``url``."""
+    """A session with a server at ``url``: by SSE if that ends so, else by streamable HTTP."""
     import mcp
 
-    client: Any = import_module("mcp.client.streamable_http")
-    name = "streamable_http_client" if hasattr(client, "streamable_http_client") else "streamablehttp_client"
+    client: Any = import_module("mcp.client.sse" if url.endswith("/sse") else "mcp.client.streamable_http")
+    name = next(n for n in ("sse_client", "streamable_http_client", "streamablehttp_client") if n in vars(client))
     async with AsyncExitStack() as stack:
         streams = await stack.enter_async_context(getattr(client, name)(url))
         session = await stack.enter_async_context(mcp.ClientSession(streams[0], streams[1], **callbacks))
@@ -65,12 +65,12 @@ async def http(url: str, **callbacks: Any) -> AsyncGenerator[Any]:
 
 
 @contextmanager
-def http_server(folder: Path, *options: str) -> Generator[str]:
-    """The server program on loopback, ``folder`` its working directory; yields its URL."""
+def http_server(folder: Path, *options: str, by: str = "http") -> Generator[str]:
+    """The server program on loopback, ``folder`` its working directory, ``by`` http or sse; yields its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, str(SERVER), *options, "http", str(port)], cwd=folder)
+    process = subprocess.Popen([sys.executable, str(SERVER), *options, by, str(port)], cwd=folder)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -79,7 +79,7 @@ def http_server(folder: Path, *options: str) -> Generator[str]:
                     break
             assert process.poll() is None, "the server is gone"
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/mcp"
+        yield f"http://127.0.0.1:{port}/{'sse' if by == 'sse' else 'mcp'}"
     finally:
         process.terminate()
         process.wait(30)
@@ -105,6 +105,13 @@ async def answer(context: Any, params: Any) -> Any:
     from mcp import types
 
     return types.CreateMessageResult(role="assistant", model="m", content=types.TextContent(type="text", text="yes"))
+
+
+async def agree(context: Any, params: Any) -> Any:
+    """An elicitation callback: the person says yes."""
+    from mcp import types
+
+    return types.ElicitResult(action="accept", content={"yes": True})
 
 
 def ended(folder: str | Path = "logs/telemetry") -> dict[str, list[dict[str, Any]]]:

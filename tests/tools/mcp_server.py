@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An MCP server as a program, for mcp 1.x and 2.x: ``python mcp_server.py stdio`` or ``http <port>``.
+"""An MCP server as a program, for mcp 1.x and 2.x: ``python mcp_server.py stdio`` or ``http|sse <port>``.
 
 With ``--instrument`` first it instruments itself, as the launcher would.
 """
@@ -21,6 +21,7 @@ if sys.argv[1:2] == ["--instrument"]:
 
 import anyio
 from mcp import types
+from pydantic import BaseModel
 
 MAJOR = int(metadata.version("mcp").partition(".")[0])
 high: Any = import_module("mcp.server.mcpserver" if MAJOR > 1 else "mcp.server.fastmcp")
@@ -77,6 +78,23 @@ ask.__annotations__["ctx"] = high.Context
 server.tool()(ask)
 
 
+class Approval(BaseModel):
+    """What a person is asked for."""
+
+    yes: bool
+
+
+async def confirm(ctx: Any) -> str:
+    """Have the client's person agree."""
+    answer = await ctx.elicit("Go on?", Approval)
+    return str(answer.action)
+
+
+confirm.__annotations__["ctx"] = high.Context
+if hasattr(high.Context, "elicit"):  # mcp 1.10
+    server.tool()(confirm)
+
+
 @server.resource("note://one")
 def note() -> str:
     """A note."""
@@ -96,7 +114,7 @@ def main() -> None:
         return
     import uvicorn
 
-    app = server.streamable_http_app()
+    app = server.sse_app() if sys.argv[1] == "sse" else server.streamable_http_app()
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
 
 

@@ -2,13 +2,15 @@
 """The suite's own rules, as a pytest plugin: which row this is, what was counted, and which skips are honest.
 
 A test may skip only for a want of this machine, and says so: ``needs: ../shared`` (a folder beside the checkout),
-``needs: docker`` (a command), ``needs: package openai>=1.66`` (a row of the matrix has an older one). With
-``--strict-skips``, which ``make test`` always gives, any other skip fails the run, and so does one whose need is met.
+``needs: docker`` (a command), ``needs: package openai>=1.66`` (a row of the matrix has an older one), ``needs:
+e2e-tools`` (what `make e2e-tools` builds, and `.ci/run` has built). With ``--strict-skips``, which ``make test`` always
+gives, any other skip fails the run, and so does one whose need is met.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +35,9 @@ def is_honest(reason: str, row: str) -> bool:
     if need.startswith("package "):
         # `.venv` is made to hold every package that a test can want.
         return row != NEWEST and not _installed(Requirement(need.removeprefix("package ")))
+    if need.startswith("e2e-tools"):
+        # The build makes them; elsewhere they are a matter of ten minutes that nobody is made to spend.
+        return shutil.which("go") is None or not os.environ.get("CI")
     return shutil.which(need) is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,16 @@ from ..core import settings as settings_in_force
 from ..core.contain import Contained, warn_once
 from ..integrations import _neighbours as neighbours
 from ..ledger.exporter import use_writer
+from ..metrics import where
 from ..pipeline.exit import ExitCoordinator
 from ..redaction import install as guard
 from ..redaction import selfcheck
 from ..redaction.logs import ScrubFilter
 from ..redaction.policy import default_policy
-from . import forks, summary
+from . import forks, ledger
 from .choices import choose
-from .losses import count_losses, count_redactions, dropped
-from .providers import build, resource_of
+from .losses import count_losses, dropped, keep_books
+from .providers import build
 from .stamp import LogStamp, SpanStamp, StampingGuard
 from .state import loaded_observers, state
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ..core.patching import Integration
-    from ..ledger.writer import Writer
 
 _log = logging.getLogger(semconv.SCOPE)
 _SCRUB = ScrubFilter()
@@ -41,10 +42,11 @@ _OBSERVE = Contained("install.observe")
 _ENGINE = "otel_agent_instrumentation.core.engine"
 # The modules by which the agent's own code says things; its clients come by `patching.when_imported`.
 _PROCESSES = "multiprocessing.process"
-_DOORS = tuple(f"otel_agent_instrumentation.signals.{name}" for name in ("api", "tool", "work"))
+_DOORS = tuple(f"otel_agent_instrumentation.signals.{name}" for name in ("api", "emit", "tool", "work"))
 
 
-def _settings(**overrides: Any) -> config.Settings:
+def settle(**overrides: Any) -> config.Settings:
+    """Resolve the settings and put them in force; what is wrong with them is said once."""
     loaded = config.load(overrides=overrides)
     settings_in_force.use(loaded)
     default_policy().use(loaded)
@@ -56,12 +58,13 @@ def _settings(**overrides: Any) -> config.Settings:
 
 def configure() -> None:
     """Build our providers and make them OTel's global ones, where nobody has set any."""
-    settings = _settings()
+    settings = settle()
     if settings.sdk_disabled or state.providers is not None:
         return
-    state.coordinator = ExitCoordinator(settings.exit_timeout)
+    if state.coordinator is None:
+        state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.providers = providers = build(settings, state.coordinator)
-    # Here as well as in `_arm`: our instrumentor may be switched off, and others' spans are to be delivered even so.
+    # Here as well as in `arm`: our instrumentor may be switched off, and others' spans are to be delivered even so.
     state.coordinator.arm(sigterm=settings.sigterm)
     if _unset(trace.get_tracer_provider()):
         trace.set_tracer_provider(providers.tracer)
@@ -88,7 +91,7 @@ def adopt() -> None:
 
     Other vendors' instrumentors of our clients wait from here on, until ours has come or has not.
     """
-    settings = _settings()
+    settings = settle()
     _adopt(settings)
     if not settings.sdk_disabled and not state.active:
         neighbours.watch(name for name in integrations.BUILTIN if name not in settings.disabled)
@@ -126,8 +129,11 @@ def self_check(*, values: bool | None = None) -> None:
         return
     known = [trace.get_tracer_provider(), _logs.get_logger_provider(), metrics.get_meter_provider(), *state.guarded]
     deep = settings_in_force.capturing() if values is None else values
-    safe = [selfcheck.self_check(_behind(one), values=deep) for one in known if not _unset(_behind(one))]
-    state.guard_ok = all(safe)
+    safe = {id(one): one for one in map(_behind, known) if not _unset(one)}
+    passed = [one for one in safe.values() if selfcheck.self_check(one, values=deep and one not in state.proven)]
+    if deep:  # once a provider: the place of its guard is looked at again, what the guard does is known
+        state.proven[:] = passed
+    state.guard_ok = len(passed) == len(safe)
     if not state.guard_ok and settings_in_force.capturing():
         settings_in_force.use(settings_in_force.current()._replace(content="NO_CONTENT"))
         warn_once(
@@ -149,7 +155,7 @@ def instrument(
 
     ``overrides``: settings by name that win over file and environment, as doctor needs for a ledger of its own.
     """
-    settings = _settings(**(overrides or {}))
+    settings = settle(**(overrides or {}))
     if settings.sdk_disabled or state.active:
         return
     if tracer_provider is None and _unset(trace.get_tracer_provider()):
@@ -164,7 +170,7 @@ def instrument(
         state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.active = True
     _prepare(settings, tracer_provider, meter_provider, logger_provider, only)
-    _arm(settings, state.coordinator)
+    arm(settings, state.coordinator)
     contributed = integrations.contributed()
     chosen = set([*integrations.BUILTIN, *contributed] if only is None else only) - set(settings.disabled)
     _know(
@@ -224,9 +230,10 @@ def _prepare(
     """What need not wait for a call; the rest is left to `ready`."""
     meter = meter_provider.get_meter(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
     count_losses(meter, _drain, dropped)
-    count_redactions(meter)
+    keep_books(meter)
+    where.use(meter_provider)
     if choose(settings, "traces").ledger or choose(settings, "logs").ledger or settings.ledger_tcp:
-        use_writer(_writer)
+        use_writer(ledger.writer)
     _log.addFilter(_SCRUB)
 
     def observe() -> None:
@@ -235,9 +242,10 @@ def _prepare(
         tracer = tracer_provider.get_tracer(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
         logger = logger_provider.get_logger(semconv.SCOPE, semconv.VERSION, schema_url=semconv.SCHEMA_URL)
         own = state.providers is not None and tracer_provider is state.providers.tracer
-        observers.record(settings, _writer)
+        observers.record(settings, ledger.writer)
         observers.follow(settings, only)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
+        ledger.open_outlet(settings, logger, state.tracker.of_trace)
 
     state.observe = observe
     if _ENGINE in sys.modules:
@@ -268,47 +276,20 @@ def _contributed(load: Callable[[], Integration | None]) -> Integration | None:
     return load()
 
 
-def _drain() -> None:
+def _drain(wait: float = 0.0) -> None:
     observers = loaded_observers()
     if observers is not None:
-        observers.drain()
+        observers.drain(wait)
 
 
-def _writer() -> Writer:
-    # Made with the first event: a process that records nothing opens nothing, and start-up does not pay for it.
-    with state.opening:
-        if state.writer is None:
-            from ..ledger import sink as _sink  # noqa: F401 # pyright: ignore[reportUnusedImport] - see _before_fork
-            from ..ledger.writer import Writer, resource_attributes
-            from ..redaction.parts import redact_resource
-
-            resource = state.providers.resource if state.providers is not None else resource_of(state.settings)
-            told = resource_attributes(redact_resource(resource, default_policy().at("ledger")))
-            made = Writer(state.settings.ledger_dir, state.settings.ledger_path, told, state.settings.agent())
-            if state.settings.ledger_tcp is not None:
-                from .socket import open_lane
-
-                lane = state.socket = open_lane(state.settings.ledger_tcp, state.settings, state.coordinator)
-                made.socket = lambda line: lane.put(line, len(line))
-            state.writer = made
-        return state.writer
-
-
-def _last(left: float) -> None:
-    """The very end: what is said about it is written, and sent where there is a socket."""
-    lane = state.socket
-    if lane is not None:
-        lane.flush(left / 2)
-    summary.tell(state.writer, state.settings)
-    if lane is not None:
-        lane.shutdown(left / 2)
-
-
-def _arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
+def arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
+    """Have the process's end and its forks go through here."""
     if state.arranged is not coordinator:
         state.arranged = coordinator
         coordinator.register_call("runs", lambda left: close_open(), stage="first")  # noqa: ARG005 - its signature
-        coordinator.register_call("summary", _last, stage="last")
+        # Before the queues: what the writer tells OTel's logs is to leave, too.
+        coordinator.register_call("ledger", ledger.flush, stage="first")
+        coordinator.register_call("summary", ledger.last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
     forks.watch()
 
@@ -322,8 +303,11 @@ def close_open() -> None:
 
 def flush(timeout: float) -> bool:
     """Deliver what waits, within ``timeout`` seconds."""
-    _drain()
-    return state.coordinator.flush(timeout) if state.coordinator is not None else True
+    _drain(timeout)
+    deadline = time.monotonic() + timeout
+    written = ledger.flush(timeout)
+    left = max(0.0, deadline - time.monotonic())
+    return (state.coordinator is None or state.coordinator.flush(left)) and written
 
 
 def uninstrument() -> None:
@@ -334,6 +318,7 @@ def uninstrument() -> None:
         with _STEP:  # each by itself: whatever fails, the clients are as they were
             step()
     state.observe = None
+    where.use(None)
     observers = loaded_observers()
     if observers is not None:
         observers.let_go()
@@ -341,16 +326,12 @@ def uninstrument() -> None:
         state.coordinator.disarm()
         if state.providers is None:
             state.coordinator = None
-    if state.writer is not None:
-        state.writer.close()
-        state.writer = None
-    if state.socket is not None:
-        state.socket.shutdown(state.settings.exit_timeout)
-        state.socket = None
+    ledger.let_go(state.settings.exit_timeout)
     guard.stop_guarding_new_providers()
     for provider in state.guarded:
         guard.uninstall(provider)
     state.guarded.clear()
+    state.proven.clear()
     runs.set_current(None)
     runs.inherit(None)
     state.active = False

@@ -11,14 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .. import config, integrations, semconv
-from ..core import handover, patching, records, runs, streams
-from ..core import processes as commands
+from ..core import commands, handover, patching, records, runs, streams
 from ..core import settings as settings_in_force
 from ..core.contain import Contained
 from ..core.engine import engine
 from ..core.reaper import reaper
 from ..integrations import processes, threads
+from ..metrics.prices import prices_of
 from ..redaction.policy import default_policy
+from ..signals.cost import Costs
 from ..signals.events import Events
 from ..signals.loops import Loops
 from ..signals.metrics import Metrics
@@ -27,6 +28,7 @@ from ..signals.spans import Spans
 from ..signals.told import Teller
 from ..signals.tool_calls import tool_calls
 from .choices import choose
+from .providers import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from ..ledger.writer import Writer
 
 _STEP = Contained("observers.step")
+_LONGEST_LOAD = 2.0  # seconds
 _STANDARD = (threads.INTEGRATION, processes.INTEGRATION)
 
 
@@ -48,13 +51,15 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     flavours = semconv.flavours(settings.semconv)
     policy = default_policy().at("content")
     redact = policy.attributes
-    measured = Metrics(meter, flavours)
-    teller = Teller(logger, policy.payload)
+    measured = Metrics(meter, flavours, environment_of(tracer))
+    teller = Teller(logger, policy.payload, measured)
     tool_calls.clear()
-    tracker = engine.runs = RunTracker(tracer, measured, teller, Loops(logger))
+    tracker = engine.runs = RunTracker(tracer, measured, teller, Loops(logger, measured))
     engine.tell = teller.record
     # Spans last: the span's end is what others wait for.
-    engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
+    told = (measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
+    priced = prices_of(settings)
+    engine.observe(*([Costs(priced, measured)] if priced is not None else []), *told)
     # With providers of the application a span is expected to be there when the call returns.
     # Content is read from the caller's own objects, which it may change after the call.
     engine.defers = own and not settings_in_force.capturing()
@@ -117,7 +122,7 @@ def close_open(tracker: RunTracker | None) -> None:
     reaper.drain()
     streams.abandon_live()
     commands.abandon_live()
-    engine.drain()
+    engine.drain(_LONGEST_LOAD)
     if tracker is not None:
         tracker.close()
 
@@ -129,9 +134,9 @@ def forget_in_child() -> None:
     engine.forget()
 
 
-def drain() -> None:
-    """Tell what ended and was held back."""
-    engine.drain()
+def drain(wait: float = 0.0) -> None:
+    """Tell what ended and was held back. ``wait``: seconds for what that needs and is being loaded."""
+    engine.drain(wait)
 
 
 def let_go() -> None:
@@ -140,4 +145,5 @@ def let_go() -> None:
     runs.at_active(None)
     engine.runs = engine.tell = None
     engine.observe()
+    engine.awaits = None
     records.clear_sinks()

@@ -54,6 +54,13 @@ def resource_of(settings: Settings) -> Resource:
     return resource
 
 
+def environment_of(tracer: Any) -> str | None:
+    """The `deployment.environment.name` of an SDK tracer's resource, by its present or its old name."""
+    attributes: Any = getattr(getattr(tracer, "resource", None), "attributes", {})
+    found = attributes.get(semconv.ENVIRONMENT) or attributes.get("deployment.environment")
+    return str(found) if found else None
+
+
 def build(settings: Settings, coordinator: ExitCoordinator) -> Providers:
     """Build the three providers for ``settings`` and register their ends with ``coordinator``."""
     resource = resource_of(settings)

@@ -20,22 +20,29 @@ if TYPE_CHECKING:
 _LEDGER = frozenset({"EnvelopeSpanExporter", "EnvelopeLogExporter"})
 
 
-def tell(writer: Writer | None, settings: Settings) -> None:
-    """Write the line, if there is anything to say and this is the process that the person started."""
-    if writer is not None and writer.written:
-        _close_the_books(writer)
+def tell(writer: Writer | None, settings: Settings, left: float) -> None:
+    """Write the line, if there is anything to say and this is the process that the person started.
+
+    ``left``: seconds for what the ledger has still to write. It was flushed before: on a busy machine not to the end.
+    """
+    deadline = time.monotonic() + left
+    if writer is not None:
+        writer.flush(left * 0.8)
+        if writer.written:
+            _close_the_books(writer)
+            writer.flush(deadline - time.monotonic())
     line = sentence(writer)
     if line and settings.summary and is_root() and sys.stderr is not None:
         sys.stderr.write(f"otel-agent: {line}\n")
     if writer is not None:
-        writer.close()
+        writer.close(deadline - time.monotonic())
 
 
 def _close_the_books(writer: Writer) -> None:
     """One last line in the ledger: what was emitted, exported, dropped and lost from sight, by exporter."""
     books = [_told(item) for item in snapshots() if item.emitted and item.exporter not in _LEDGER]
     if books:
-        from ..ledger.writer import Event
+        from ..ledger.lines import Event
 
         payload = {"pipelines": books, "redacted_fields": []}
         writer.write(Event(semconv.EVENT_PIPELINE, time.time_ns(), payload, writer.last))

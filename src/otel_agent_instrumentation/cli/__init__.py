@@ -18,8 +18,10 @@ COMMANDS = {
     "show": f"{__name__}.show",
     "tail": f"{__name__}.tail",
     "serve": f"{__name__}.serve",
+    "emit": f"{__name__}.emit",
     "doctor": f"{__name__}.doctor",
     "redact": f"{__name__}.redact",
+    "verify": f"{__name__}.verify",
 }
 """Sub-command to module. A module is imported only where its command, or the help, is asked for."""
 

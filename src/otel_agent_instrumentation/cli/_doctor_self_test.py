@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import semconv
+from ..bootstrap import ledger
 from ..core import contain
 from ._doctor_packages import DISTRIBUTION
 from ._doctor_report import Finding, attempt
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ._doctor_trial import Trial
 
+_PATIENCE: Final = 5.0  # seconds
 _SAID: Final = {"messages": [{"role": "user", "content": "say ok"}]}
 
 
@@ -160,6 +162,7 @@ def _wrong(run: Trial, span: ReadableSpan, probe: Probe) -> str:
 
 
 def _lines(run: Trial) -> list[dict[str, Any]]:
+    ledger.flush(_PATIENCE)
     return [json.loads(line) for line in run.ledger.read_bytes().splitlines()] if run.ledger.exists() else []
 
 

@@ -226,7 +226,11 @@ def _call_notes(node: Node) -> Iterator[Part]:
 def _fields(payload: Any) -> Iterator[Part]:
     told = [(key, value) for key, value in payload.items() if isinstance(value, (str, int, float)) and value != ""]
     for key, value in told[:_MOST_FIELDS]:
-        yield Part(f"{clean(str(key), _LONGEST_FIELD)}={clean(str(value), _LONGEST_FIELD)}", "dim")
+        yield Part(f"{clean(str(key), _LONGEST_FIELD)}={clean(_shown(value), _LONGEST_FIELD)}", "dim")
+
+
+def _shown(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _sums(tree: Tree) -> Iterator[Row]:

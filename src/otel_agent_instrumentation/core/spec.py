@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +34,16 @@ class Usage:
     reasoning: int | None = None
 
 
+class Cost(NamedTuple):
+    """What a call cost, and who says so."""
+
+    usd: float
+    source: str
+    """`table`, or the library with its version."""
+    date: str | None = None
+    """Since when the price holds (ISO 8601), where the source tells."""
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class ToolCall:
     """A tool call that the model asked for."""
@@ -54,6 +64,8 @@ class Content:
     tools: list[dict[str, Any]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     arguments: Any = None
     """What a tool was called with, as JSON can say it."""
+    hidden: tuple[str, ...] = ()
+    """The arguments that its author keeps back: their names."""
     result: Any = None
     """What it answered."""
 
@@ -198,6 +210,8 @@ class Call:
     """The attributes that its span started with."""
     told: Mapping[str, Any] | None = None
     """Its content attributes, once they were made: span and event share them."""
+    cost: Cost | None = None
+    """What it cost, where that is known."""
     turn: list[None] = field(default_factory=[None].copy)
     """Popped by whoever ends the call: `list.pop` is atomic, so exactly one does."""
 

@@ -23,7 +23,7 @@ from .engine import detach, engine
 from .reaper import reaper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from .spec import Accumulator, Call
 
@@ -161,57 +161,50 @@ def _left(state: StreamState, token: Any, error: BaseException | None) -> None:
         state.failed(error)
 
 
-class SyncReader:
-    """Around a sync iterator of chunks. The user's `next` sits alone in its `try`."""
+def sync_reader(inner: Iterator[Any], state: StreamState, *, tap: bool = False) -> Generator[Any]:
+    """Read a sync iterator of chunks. As a ``tap`` it lives as long as the stream: without it, the stream is dropped.
 
-    __slots__ = ("__weakref__", "_inner", "_state")
+    A generator, as the client's own iterator is one: it is also the cheapest thing to put in between.
+    """
+    reader = _sync_reader(inner, state, tap=tap)
+    next(reader)  # begun, it sees its end also where nobody ever reads
+    return reader
 
-    def __init__(self, inner: Iterator[Any], state: StreamState) -> None:
-        self._inner = inner
-        self._state = state
 
-    def __iter__(self) -> SyncReader:
-        return self
-
-    def __next__(self) -> Any:
-        state = self._state
-        token = _attach(state.context)
-        state.reading = True
-        try:
-            chunk = next(self._inner)
-        except StopIteration:
-            with _LEAVE:
-                _left(state, token, None)
-            raise
-        except BaseException as error:
-            with _LEAVE:
-                _left(state, token, error)
-            raise
-        state.reading = False
-        try:  # a `with` and calls of our own would be paid for with every chunk
-            _detach(token)
-            state.last = _clock()
-            if not state.chunks:
-                state.first = state.last
-            state.chunks += 1
-            state.add(chunk)
-        except BaseException as fault:
-            if not _CHUNK.swallows(fault):
+def _sync_reader(inner: Iterator[Any], state: StreamState, *, tap: bool) -> Generator[Any]:
+    context, add = state.context, state.add
+    chunk = None
+    try:
+        while True:
+            yield chunk
+            token = _attach(context)
+            state.reading = True
+            try:
+                chunk = next(inner)
+            except StopIteration:
+                with _LEAVE:
+                    _left(state, token, None)
+                return
+            except BaseException as error:
+                with _LEAVE:
+                    _left(state, token, error)
                 raise
-        return chunk
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-class SyncTap(SyncReader):
-    """A reader that lives as long as the caller's stream: without it the stream is dropped."""
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        with _DROP:
-            self._state.dropped()
+            state.reading = False
+            try:  # a `with` and calls of our own would be paid for with every chunk
+                _detach(token)
+                state.last = _clock()
+                if not state.chunks:
+                    state.first = state.last
+                state.chunks += 1
+                add(chunk)
+            except BaseException as fault:
+                if not _CHUNK.swallows(fault):
+                    raise
+    except GeneratorExit:
+        if tap:
+            with _DROP:
+                state.dropped()
+        raise
 
 
 class AsyncReader:
@@ -228,10 +221,11 @@ class AsyncReader:
 
     async def __anext__(self) -> Any:
         state = self._state
+        inner = self._inner  # held by this frame: a collection amid the read then keeps the order of the client's own
         token = _attach(state.context)
         state.reading = True
         try:
-            chunk = await self._inner.__anext__()
+            chunk = await inner.__anext__()
         except StopAsyncIteration:
             with _LEAVE:
                 _left(state, token, None)
@@ -287,7 +281,7 @@ class BodyTap(wrapt.ObjectProxy):  # pyright: ignore[reportMissingTypeArgument] 
             state = self._self_state
             if state is not None and not state.parsed:
                 # No tap: a loop over lines drops it at `break`, before its `with` or `close` tells how it is left.
-                return SyncReader(inner, state)
+                return sync_reader(inner, state)
         return inner
 
     def __aiter__(self) -> AsyncIterator[Any]:

@@ -48,6 +48,12 @@ def told_above(context: Context, operation: str) -> bool:
     return bool(context) and context.get(_TOLD.get(operation, "")) is not None
 
 
+def silence() -> None:
+    """Switch the instrumentation off for a thread of ours, for good: what it does must not become telemetry."""
+    for key in (_OURS, _OTEL, _OTEL_UNIQUE):
+        otel_context.attach(otel_context.set_value(key, value=True))
+
+
 @contextmanager
 def suppress() -> Generator[None]:
     """Run a block of code uninstrumented: no span, no metric, no event, no ledger line for the calls in it."""

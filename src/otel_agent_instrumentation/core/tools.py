@@ -53,13 +53,20 @@ class Arguments:
             return named
         return {key: _MASKED if key in self._hidden else value for key, value in named.items()}
 
+    def hidden(self, told: Collection[str]) -> tuple[str, ...]:
+        """Which of those in ``told`` are hidden."""
+        return tuple(key for key in told if key in self._hidden)
+
 
 def _content(request: Request, response: Response | None) -> Content:
     given = request.body
-    return Content(
-        arguments=given.told() if isinstance(given, Arguments) else given,
-        result=response.output if response is not None else None,
-    )
+    content = Content(result=response.output if response is not None else None)
+    if isinstance(given, Arguments):
+        content.arguments = given.told()
+        content.hidden = given.hidden(content.arguments or ())
+    else:
+        content.arguments = given
+    return content
 
 
 MEASURED = Api(

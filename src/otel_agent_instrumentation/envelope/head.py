@@ -25,6 +25,7 @@ class Head(msgspec.Struct, kw_only=True, omit_defaults=True):
     span_id: str | None = None
     seq: int | None = None
     pid: int | None = None
+    chain: str | None = None
 
 
 _decoder = msgspec.json.Decoder(Head)

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+
+from ..core.contain import call
 
 SCHEMA_VERSION = "1.0"
 
@@ -44,6 +47,8 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
     seq: int | None = None
     """Per process, without gaps."""
     pid: int | None = None
+    chain: str | None = None
+    """A digest over the line and the digest before it, where that was asked for."""
 
 
 def timestamp(time_ns: int) -> str:
@@ -63,13 +68,22 @@ def source(event: str, agent: str | None) -> str:
     return _SOURCES.get(prefix if dot else "", agent or "agent")
 
 
-def _fallback(value: object) -> object:
+def told(value: Any) -> Any:
+    """What stands for a value that JSON has no form for: a plain one of its kind, else the beginning of its text."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[Any, Any]", value))
     if isinstance(value, (set, frozenset)):
-        return sorted(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
-    return repr(value)[:200]
+        return sorted(map(str, cast("set[Any]", value)))
+    return _text(repr, value)[:_LONGEST_TEXT]
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_fallback)
+_encoder = msgspec.json.Encoder(enc_hook=told)
 _decoder = msgspec.json.Decoder(Line)
 
 
@@ -77,11 +91,9 @@ def encode(line: Line) -> bytes:
     """One line with its newline. A value that JSON cannot say is told by its `repr`, a lone surrogate by `?`."""
     try:
         return _encoder.encode(line) + b"\n"
-    except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
-        return (
-            _encoder.encode(msgspec.structs.replace(line, payload=_plain(line.payload, 0), tags=_plain(line.tags, 0)))
-            + b"\n"
-        )
+    except (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError):
+        names = {key: plain(getattr(line, key)) for key in ("source", "run_id", "event", "payload", "tags")}
+        return _encoder.encode(msgspec.structs.replace(line, **names)) + b"\n"
 
 
 def decode(data: bytes) -> Line:
@@ -95,18 +107,41 @@ def decode(data: bytes) -> Line:
 
 
 _DEEPEST = 32
+_MOST_VALUES = 100_000
+_LONGEST_TEXT = 200
+_WIDEST = 1 << 63
 
 
-def _plain(value: Any, depth: int) -> Any:
-    if depth > _DEEPEST:
-        return "..."
+def plain(value: Any) -> Any:
+    """``value`` as what JSON can say, whatever it is: bounded in depth and number, and a list may hold itself."""
+    return _plain(value, (), [_MOST_VALUES])
+
+
+def _plain(value: Any, above: tuple[int, ...], left: list[int]) -> Any:  # noqa: PLR0911 - one a type
+    left[0] -= 1
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return _clean(value)
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        pairs: Any = value.items()  # pyright: ignore[reportUnknownVariableType]
-        return {str(_plain(str(key), depth)): _plain(item, depth + 1) for key, item in pairs}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, int):
+        small = isinstance(value, bool) or -_WIDEST <= value < _WIDEST
+        return value if small else _text(repr, value)
+    if value is None or isinstance(value, bytes):
+        return value
+    if left[0] < 0 or len(above) > _DEEPEST or id(value) in above:
+        return "..."
+    above = (*above, id(value))
+    if isinstance(value, Mapping):
+        pairs = list(cast("Mapping[Any, Any]", value).items())
+        return {_clean(_text(str, key)): _plain(item, above, left) for key, item in pairs}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item, depth + 1) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value if value is None or isinstance(value, (bool, int, bytes)) else repr(value)[:200]
+        return [_plain(item, above, left) for item in list(cast("list[Any]", value))]
+    return _plain(told(value), above, left)
+
+
+def _clean(text: str) -> str:
+    return str.__str__(text).encode("utf-8", "replace").decode()
+
+
+def _text(how: Callable[[Any], str], value: Any) -> str:
+    return call("envelope.text", how, value, default="?") or "?"

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv
-from ..core.processes import Command
+from ..core.commands import Command
 from ..core.spec import Api, Request, Response
 from ..redaction.argv import redact_argv, redact_line
 from ..redaction.policy import default_policy

@@ -7,10 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..core import processes
+from ..core import commands
+from ..core.commands import Process, process_of
 from ..core.contain import Contained
 from ..core.engine import engine
-from ..core.processes import Process, process_of
 from ..core.settings import current as settings
 from . import _argv
 
@@ -47,11 +47,11 @@ def start(wrapped: Any, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
         wrapped(*args, **kwargs)
     except BaseException as error:
         with _FAILED:
-            processes.failed(call, error)
+            commands.failed(call, error)
         raise
     with _STARTED:
         Process(call, instance)
-        processes.started(call)
+        commands.started(call)
     return None
 
 
@@ -61,20 +61,20 @@ def system(wrapped: Any, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     with _BEGIN:
         call = engine.begin("commands", _line, instance, args, kwargs)
         if call is not None:
-            processes.started(call)
+            commands.started(call)
     if call is None:
         return wrapped(*args, **kwargs)
     try:
         status = wrapped(*args, **kwargs)
     except BaseException as error:
         with _FAILED:
-            processes.failed(call, error)
+            commands.failed(call, error)
         raise
     with _LEARNT:
-        processes.exited(call, status if sys.platform == "win32" else os.waitstatus_to_exitcode(status))
+        commands.exited(call, status if sys.platform == "win32" else os.waitstatus_to_exitcode(status))
     with _LEARNT:
         engine.end(call)
-        processes.completed(call)
+        commands.completed(call)
     return status
 
 

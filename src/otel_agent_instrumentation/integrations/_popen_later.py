@@ -7,12 +7,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..core.commands import process_of
 from ..core.contain import Contained
-from ..core.processes import process_of
 from ._popen import entered
 
 if TYPE_CHECKING:
-    from ..core.processes import Process
+    from ..core.commands import Process
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]

@@ -15,7 +15,7 @@ from ..core.contain import Contained
 from ..core.engine import Engine, async_wrapper, current_call, sync_wrapper
 from ..core.patching import Seam
 from ..core.spec import Request
-from ..core.streams import AsyncTap, BodyTap, StreamState, SyncTap, answer_close, async_exit, state_of, sync_exit
+from ..core.streams import AsyncTap, BodyTap, StreamState, answer_close, async_exit, state_of, sync_exit, sync_reader
 from ._providers import provider
 from ._read import decode
 from ._sse import BytesAccumulator
@@ -193,7 +193,7 @@ def _kind(cls: type) -> str:
 
 def _tapped(inner: Any, state: StreamState) -> Any:
     state.parsed = True
-    return AsyncTap(inner, state) if hasattr(inner, "__anext__") else SyncTap(inner, state)
+    return AsyncTap(inner, state) if hasattr(inner, "__anext__") else sync_reader(inner, state, tap=True)
 
 
 def _seen_status(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature

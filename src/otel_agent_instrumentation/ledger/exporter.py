@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from .writer import Event, Writer
+    from .lines import Event
+    from .writer import Writer
 
 LEDGER = "ledger"
 _writer: Callable[[], Writer | None] = lambda: None  # noqa: E731 - replaced by the composition root
@@ -69,8 +70,8 @@ class EnvelopeSpanExporter(SpanExporter):
 
 
 def _span_event(span: ReadableSpan) -> Event:
+    from .lines import Event
     from .sink import redacted, span_payload
-    from .writer import Event
 
     context: Any = span.context
     scope = span.instrumentation_scope
@@ -133,8 +134,8 @@ class EnvelopeLogExporter(LogRecordExporter):
 
 
 def _log_event(item: ReadableLogRecord) -> Event:
+    from .lines import Event
     from .sink import redacted
-    from .writer import Event
 
     record = item.log_record
     attributes = dict(record.attributes or {})
@@ -155,8 +156,8 @@ class EnvelopeMetricExporter(MetricExporter):
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:  # noqa: ARG002 - writing a line does not wait
         """Write one line with all points."""
+        from .lines import Event
         from .sink import redacted
-        from .writer import Event
 
         writer = _writer()
         if writer is not None:

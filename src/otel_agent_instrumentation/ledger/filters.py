@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
+from ..envelope import categories
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -126,7 +128,7 @@ def _tags(wanted: tuple[str, ...]) -> Callable[[Line | Head], bool]:
 
 
 def severity(line: Line | Head) -> int:
-    """How severe an event is, as OTel numbers it: as its payload or tags say, an error where it tells one, else 9."""
+    """How severe an event is, as OTel numbers it: as it says, an error where it tells one, else as its category is."""
     told = _payload(line)
     told_tags: Any = line.tags
     tags = cast("dict[Any, Any]", told_tags) if isinstance(told_tags, dict) else {}
@@ -140,7 +142,9 @@ def severity(line: Line | Head) -> int:
     status: Any = told.status
     if (isinstance(status, dict) and status.get("code") == "ERROR") or _ERRORS.search(line.event):  # pyright: ignore[reportUnknownMemberType]
         return SEVERITIES["error"]
-    return SEVERITIES["info"]
+    category = categories.find(line.event)
+    name = category.severity.lower() if category is not None else "info"
+    return SEVERITIES.get(_SYNONYMS.get(name, name), SEVERITIES["info"])
 
 
 def _payload(line: Line | Head) -> _Told:

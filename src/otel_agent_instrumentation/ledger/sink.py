@@ -5,20 +5,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from .. import semconv
 from ..core.records import EventRecord, SpanRecord
-from .writer import Event
+from .lines import Event, weight
 
 if TYPE_CHECKING:
     from ..redaction.policy import Policy
     from .writer import Writer
 
 
+_BESIDE = 512  # bytes, about: a record without what it tells
 _SCOPE = {"name": semconv.SCOPE, "version": semconv.VERSION, "schema_url": semconv.SCHEMA_URL}
 
 
 def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord, *, file: bool = True) -> None:
-    """Write one record; without ``file`` to the socket alone."""
+    """Tell the writer one record; without ``file`` for its sinks alone."""
+    told = record.attributes if isinstance(record, SpanRecord) else record.payload
+    writer.put(_Record(_BESIDE + weight(told), record, policy, file))
+
+
+class _Record(msgspec.Struct, gc=False):
+    """A record on its way."""
+
+    weight: int
+    record: SpanRecord | EventRecord
+    policy: Policy
+    file: bool
+
+    def event(self) -> Event:
+        return _event(self.record, self.policy, file=self.file)
+
+
+def _event(record: SpanRecord | EventRecord, policy: Policy, *, file: bool) -> Event:
+    """The event of a record, redacted: on the writer's thread."""
     tags: dict[str, Any] = {}
     if isinstance(record, SpanRecord):
         payload, time_ns, name = _span(record), record.end_ns, semconv.EVENT_SPAN_ENDED
@@ -26,7 +47,7 @@ def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord, *, fi
         payload, time_ns, name, tags = dict(record.payload), record.time_ns, record.name, dict(record.tags or {})
     payload = redacted(policy, payload)
     ids = (record.trace_id, record.span_id)
-    writer.write(Event(name, time_ns, payload, record.run, record.cycle, *ids, tags, file))
+    return Event(name, time_ns, payload, record.run, record.cycle, *ids, tags, file)
 
 
 def _span(record: SpanRecord) -> dict[str, Any]:
@@ -46,7 +67,7 @@ def _span(record: SpanRecord) -> dict[str, Any]:
 
 def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:
     """``payload`` as it may be written, with `redacted_fields`: also what was replaced before it came here."""
-    before = payload.pop("redacted_fields", [])  # by who had to redact before it cut
+    before = _texts(payload.pop("redacted_fields", ()))  # by who had to redact before it cut
     told, paths = policy.payload(payload, "payload")
     # An event of ours: its payload is what the attributes of its log record are.
     paths += [f"payload{path.removeprefix('attributes')}" for path in _listed(payload)]
@@ -54,8 +75,12 @@ def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:
     return {**told, "redacted_fields": sorted({*before, *paths})}
 
 
+def _texts(found: Any) -> list[str]:
+    return [path for path in found if isinstance(path, str)] if isinstance(found, (list, tuple)) else []  # pyright: ignore[reportUnknownVariableType]
+
+
 def _listed(attributes: Any) -> list[str]:
-    return list(attributes.get(semconv.REDACTED_FIELDS, ())) if isinstance(attributes, dict) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+    return _texts(attributes.get(semconv.REDACTED_FIELDS)) if isinstance(attributes, dict) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
 
 
 def span_payload(  # noqa: PLR0913 - the parts of a span

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
 from .. import semconv
+from .agent_rows import ROWS as AGENT_ROWS
+from .row import Metric
+
+__all__ = ["CATALOGUE", "Metric"]
 
 _CALL = (
     semconv.OPERATION_NAME,
@@ -25,18 +27,6 @@ _MCP = (
     semconv.AGENT_NAME,
     semconv.ERROR_TYPE,
 )
-
-
-class Metric(NamedTuple):
-    """One row of the catalogue. ``source``: where the name comes from."""
-
-    name: str
-    kind: Literal["histogram", "counter"]
-    unit: str
-    description: str
-    labels: tuple[str, ...]
-    buckets: tuple[float, ...] = ()
-    source: str = "OTel GenAI semantic conventions"
 
 
 def _of(flavour: semconv.Flavour) -> list[Metric]:
@@ -83,6 +73,7 @@ CATALOGUE: dict[str, Metric] = {
             "Duration of an agent's run.",
             (semconv.OPERATION_NAME, semconv.AGENT_NAME, semconv.RUN_OUTCOME, semconv.ERROR_TYPE),
             semconv.RUN_SECONDS,
+            group="agent",
         ),
         Metric(
             semconv.EXECUTE_TOOL_DURATION,
@@ -91,6 +82,7 @@ CATALOGUE: dict[str, Metric] = {
             "Duration of a tool's run.",
             (semconv.OPERATION_NAME, semconv.TOOL_NAME, semconv.TOOL_TYPE, semconv.AGENT_NAME, semconv.ERROR_TYPE),
             semconv.SECONDS,
+            group="tools",
         ),
         # MCP
         *(
@@ -101,95 +93,13 @@ CATALOGUE: dict[str, Metric] = {
                 f"Duration of an MCP request, as its {side} sees it.",
                 labels,
                 semconv.MCP_SECONDS,
+                group="mcp",
             )
             for name, side, labels in (
                 (semconv.MCP_CLIENT_DURATION, "sender", (*_MCP, semconv.SERVER_ADDRESS, semconv.SERVER_PORT)),
                 (semconv.MCP_SERVER_DURATION, "receiver", _MCP),
             )
         ),
-        # of the run API
-        Metric(
-            semconv.CYCLES,
-            "counter",
-            "{cycle}",
-            "Cycles that began.",
-            (semconv.AGENT_NAME,),
-            source="otel-agent-instrumentation",
-        ),
-        Metric(
-            semconv.CYCLE_DURATION,
-            "histogram",
-            "s",
-            "Duration of a cycle that the agent marks as one.",
-            (semconv.AGENT_NAME, semconv.ERROR_TYPE),
-            semconv.RUN_SECONDS,
-            source="otel-agent-instrumentation",
-        ),
-        Metric(
-            semconv.STEP_DURATION,
-            "histogram",
-            "s",
-            "Duration of a step of a plan.",
-            (semconv.AGENT_NAME, semconv.STEP_STATUS, semconv.ERROR_TYPE),
-            semconv.RUN_SECONDS,
-            source="otel-agent-instrumentation",
-        ),
-        Metric(
-            semconv.STATE_ENTRIES,
-            "counter",
-            "{entry}",
-            "How often the agent went into a state.",
-            (semconv.AGENT_NAME, semconv.STATE),
-            source="otel-agent-instrumentation",
-        ),
-        Metric(
-            semconv.STATE_DWELL,
-            "histogram",
-            "s",
-            "How long the agent stayed in a state.",
-            (semconv.AGENT_NAME, semconv.STATE),
-            semconv.RUN_SECONDS,
-            source="otel-agent-instrumentation",
-        ),
-        # tools
-        Metric(
-            semconv.TOOL_CALLS,
-            "counter",
-            "{call}",
-            "Tool calls, measured ones and those that only their results tell of.",
-            (
-                semconv.OPERATION_NAME,
-                semconv.TOOL_NAME,
-                semconv.TOOL_TYPE,
-                semconv.AGENT_NAME,
-                semconv.ERROR_TYPE,
-                semconv.TOOL_INFERRED,
-            ),
-            source="otel-agent-instrumentation",
-        ),
-        Metric(
-            semconv.TOOL_CALLS_EXPIRED,
-            "counter",
-            "{call}",
-            "Tool calls that a model asked for and whose result was never seen, by why they were forgotten.",
-            (semconv.REASON,),
-            source="otel-agent-instrumentation",
-        ),
-        Metric(
-            semconv.TELEMETRY_DROPPED,
-            "counter",
-            "{item}",
-            "Spans, log records and metric points that could not be delivered, by signal and reason.",
-            (semconv.SIGNAL, semconv.EXPORTER, semconv.REASON),
-            source="otel-agent-instrumentation",
-        ),
-        Metric(
-            semconv.REDACTIONS,
-            "counter",
-            "{value}",
-            "Values that redaction replaced, by rule (`key`: by the name of a field; `error`: a fault) and place.",
-            (semconv.REDACTION_RULE, semconv.REDACTION_PLACE),
-            source="otel-agent-instrumentation",
-        ),
+        *AGENT_ROWS,
     )
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .. import semconv
-from ..redaction.paths import differences, listing
+from ..redaction.paths import differences, listing, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +24,7 @@ _PARTS = (
     (semconv.TOOL_CALL_RESULT, "result"),
 )
 _VALUES = (semconv.TOOL_CALL_ARGUMENTS, semconv.TOOL_CALL_RESULT)
+_ARGUMENTS = step("attributes", semconv.TOOL_CALL_ARGUMENTS)
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -38,8 +39,9 @@ def of_content(
     raw = {name: part for name, part in parts.items() if part is not None and (name in _VALUES or part)}
     told = redact(raw)
     found: dict[str, Any] = {name: _bounded(value, limit, messages=name not in _VALUES) for name, value in told.items()}
-    if told is not raw:
-        found[semconv.REDACTED_FIELDS] = listing(None, differences(raw, told, "attributes"))
+    hidden = [step(_ARGUMENTS, key) for key in content.hidden]
+    if hidden or told is not raw:
+        found[semconv.REDACTED_FIELDS] = listing(hidden, differences(raw, told, "attributes"))
     return found
 
 

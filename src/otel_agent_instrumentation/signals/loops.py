@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..core.runs import Run
     from ..core.spec import Call, ToolCall
+    from .metrics import Metrics
 
 _SIMPLE = frozenset({str, int, float, bool, bytes, type(None)})
 _MOST_ITEMS = 64
@@ -82,8 +83,9 @@ def mark_of(value: Any, depth: int = 0) -> Any:
 class Loops:
     """Counts the calls of every run, and tells `agent.loop.suspected`."""
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: Logger, measured: Metrics) -> None:
         self._logger = logger
+        self._measured = measured
 
     def model(self, call: Call) -> None:
         """A model call: what it asks is in its request's mark."""
@@ -130,6 +132,8 @@ class Loops:
             semconv.LOOP_COUNT: count,
         }
         now = time.time_ns()
+        self._measured.loop(kind, run)
+        self._measured.event(semconv.EVENT_LOOP, told, run)
         self._logger.emit(
             timestamp=now,
             context=run.context or call.context,

@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import Observation
 
 from .. import semconv
+from ..envelope.line import source as source_of
 from ..metrics.bound import Bound, Moment
 from ..metrics.catalogue import CATALOGUE
+from ..metrics.instruments import make, observe
 from ..metrics.labels import Vocabulary
+from .actions import Actions, Waiting
 from .tool_calls import tool_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from opentelemetry.metrics import CallbackOptions, Meter
+    from opentelemetry.metrics import Meter
 
     from ..core.runs import Run
     from ..core.spec import Call, Usage
@@ -26,23 +29,33 @@ if TYPE_CHECKING:
 _Key = tuple[Any, ...]
 _MOST_SETS = 4096
 _EMPTY = Context()
+_NUMBERS = frozenset({int, float})
+# The numbers of an event's payload that are mirrored (E6); the sidecar mirrors the same from the files.
+EVENT_FIELDS: dict[str, tuple[str, ...]] = {
+    semconv.EVENT_PLAN_GENERATED: ("step_count", "reasoning_score"),
+    semconv.EVENT_STEP_COMPLETED: ("duration_ms",),
+    semconv.EVENT_REVIEW_FEEDBACK: ("confidence_delta",),
+    semconv.EVENT_BENCHMARK_COMPLETED: ("tokens_per_s", "latency_ms"),
+    semconv.EVENT_COMMAND_COMPLETED: ("exit_code",),
+}
 
 
 class _Recorders:
     """The bound recorders of one label set, made as they are first needed."""
 
-    __slots__ = ("_bound", "_instruments", "_labels")
+    __slots__ = ("_bound", "_instruments", "actions", "labels")
 
     def __init__(self, instruments: dict[str, Any], labels: dict[str, Any]) -> None:
         self._instruments = instruments
-        self._labels = labels
+        self.labels = labels
+        self.actions: Waiting | None = None
         self._bound: dict[tuple[str, str | None], Bound] = {}
 
     def record(self, name: str, value: float, moment: Moment, extra: tuple[str, str] | None = None) -> None:
         key = (name, extra[1] if extra is not None else None)
         bound = self._bound.get(key)
         if bound is None:
-            labels = {k: v for k, v in self._labels.items() if k in CATALOGUE[name].labels}
+            labels = {k: v for k, v in self.labels.items() if k in CATALOGUE[name].labels}
             if extra is not None:
                 labels[extra[0]] = extra[1]
             bound = self._bound[key] = Bound(self._instruments[name], labels)
@@ -54,8 +67,9 @@ class Metrics:
 
     name = "metrics"
 
-    def __init__(self, meter: Meter, flavours: tuple[semconv.Flavour, ...]) -> None:
+    def __init__(self, meter: Meter, flavours: tuple[semconv.Flavour, ...], environment: str | None = None) -> None:
         self._meter = meter
+        self._environment = environment
         self._flavours = flavours
         self._vocabulary = Vocabulary()
         self._sets: dict[_Key, _Recorders] = {}
@@ -64,9 +78,10 @@ class Metrics:
             names += [flavour.duration, flavour.time_to_first_chunk]
             names += [flavour.token_usage] if flavour.token_usage else []
             names += [name for _, name in (*flavour.usage_counters, *flavour.usage_histograms)]
-        self._instruments = {name: _instrument(meter, name) for name in names}
-        row = CATALOGUE[semconv.TOOL_CALLS_EXPIRED]
-        meter.create_observable_counter(row.name, [_expired], unit=row.unit, description=row.description)
+        self._instruments = {name: make(meter, CATALOGUE[name]) for name in names}
+        self._actions = Actions(meter)
+        self._agents: set[tuple[str, str | None]] = set()
+        observe(meter, CATALOGUE[semconv.TOOL_CALLS_EXPIRED], self._collected)
 
     def on_end(self, call: Call) -> None:
         """Record duration, time to first chunk and tokens, with the call's span as exemplar."""
@@ -97,6 +112,12 @@ class Metrics:
                 recorders.record(flavour.time_to_first_chunk, call.first_chunk, moment)
             if usage is not None:
                 _tokens(flavour, usage, recorders, moment)
+        if recorders.actions is None:
+            recorders.actions = self._action(request.operation, recorders.labels, call.error_type)
+        recorders.actions.note(call.duration)
+
+    def _action(self, kind: str, labels: dict[str, Any], error: str | None) -> Waiting:
+        return self._actions.of(kind, labels.get(semconv.AGENT_NAME), success=error is None)
 
     def _durations(self, call: Call, names: tuple[str, ...]) -> None:
         """Record the duration of what is no model call, or count it: its labels are what its span started with."""
@@ -109,14 +130,23 @@ class Metrics:
         moment = Moment(call.context, call.end_ns)
         for name in names:
             value = call.duration if CATALOGUE[name].kind == "histogram" else 1
-            self._one(name, value, values, moment)
+            labels = self._one(name, value, values, moment).labels
+            if name == semconv.EXECUTE_TOOL_DURATION:
+                kind = (
+                    semconv.COMMAND_TOOL
+                    if values.get(semconv.TOOL_NAME) == semconv.COMMAND_TOOL
+                    else semconv.EXECUTE_TOOL
+                )
+                self._action(kind, labels, call.error_type).note(call.duration)
 
-    def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> None:
+    def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> _Recorders:
         wanted = CATALOGUE[name].labels
         if name not in self._instruments:
-            self._instruments[name] = _instrument(self._meter, name)
+            self._instruments[name] = make(self._meter, CATALOGUE[name])
         key = (name, *map(values.get, wanted))
-        self._recorders(key, ("", *wanted)).record(name, value, moment)
+        recorders = self._recorders(key, ("", *wanted))
+        recorders.record(name, value, moment)
+        return recorders
 
     def measure(
         self, name: str, value: float, labels: dict[str, Any], run: Run | None, context: Context | None = None
@@ -136,16 +166,59 @@ class Metrics:
         """Count an entry into a state."""
         self.measure(semconv.STATE_ENTRIES, 1, {semconv.STATE: state}, run)
 
+    def run_began(self, run: Run) -> None:
+        """Count it as going on. What is to be counted of its agent begins at 0: the first failure is an increase."""
+        self.measure(semconv.RUNS_ACTIVE, 1, {}, run)
+        known = (run.agent, run.task)
+        if known not in self._agents and len(self._agents) < _MOST_SETS:
+            self._agents.add(known)
+            for outcome in get_args(semconv.RunOutcome):
+                self.measure(semconv.RUNS, 0, self._of_run(run, outcome), run)
+            for kind in ("model", "tool"):
+                self.measure(semconv.LOOPS, 0, {semconv.LOOP_KIND: kind}, run)
+
     def run_ended(self, run: Run, seconds: float, error: str | None, context: Context | None) -> None:
-        """Record a run's duration."""
-        labels = {
-            semconv.OPERATION_NAME: semconv.INVOKE_AGENT,
-            semconv.AGENT_NAME: self._vocabulary.bounded(semconv.AGENT_NAME, run.agent),
-            semconv.RUN_OUTCOME: run.outcome,
-        }
+        """Record a run's end: duration, cycles, outcome."""
+        labels = {semconv.OPERATION_NAME: semconv.INVOKE_AGENT, **self._of_run(run, run.outcome)}
         if error is not None:
-            labels[semconv.ERROR_TYPE] = self._vocabulary.bounded(semconv.ERROR_TYPE, error)
-        self._instruments[semconv.INVOKE_AGENT_DURATION].record(seconds, labels, context or _EMPTY)
+            labels[semconv.ERROR_TYPE] = error
+        self.measure(semconv.RUNS_ACTIVE, -1, {}, run)
+        self.measure(semconv.RUNS, 1, labels, run, context)
+        self.measure(semconv.CYCLES_OF_RUN, run.cycle, labels, run, context)
+        self.measure(semconv.INVOKE_AGENT_DURATION, seconds, labels, run, context)
+
+    def _of_run(self, run: Run, outcome: str) -> dict[str, Any]:
+        return {semconv.RUN_OUTCOME: outcome, semconv.TASK: run.task, semconv.ENVIRONMENT: self._environment}
+
+    def loop(self, kind: str, run: Run) -> None:
+        """Count a suspected loop."""
+        self.measure(semconv.LOOPS, 1, {semconv.LOOP_KIND: kind}, run)
+
+    def event(self, name: str, payload: Mapping[str, Any], run: Run | None) -> None:
+        """Count an event under the envelope's `source` and `event`, and keep the numbers of its payload (E6, E8)."""
+        labels: dict[str, Any] = {
+            semconv.EVENT_SOURCE: source_of(name, run.agent if run is not None else None),
+            semconv.EVENT_NAME: name,
+            semconv.TASK: run.task if run is not None else None,
+            semconv.ENVIRONMENT: self._environment,
+        }
+        self.measure(semconv.EVENTS, 1, labels, run)
+        for field in EVENT_FIELDS.get(name, ()):
+            value: Any = payload.get(field)
+            if type(value) in _NUMBERS:
+                self._set(semconv.EVENT_VALUE, value, {**labels, semconv.EVENT_FIELD: field}, run)
+
+    def _set(self, name: str, value: float, labels: dict[str, Any], run: Run | None) -> None:
+        values = {**labels, semconv.AGENT_NAME: run.agent if run is not None else None}
+        if name not in self._instruments:
+            self._instruments[name] = make(self._meter, CATALOGUE[name])
+        told = {key: self._vocabulary.bounded(key, values.get(key)) for key in CATALOGUE[name].labels}
+        self._instruments[name].set(value, {key: value for key, value in told.items() if value is not None})
+
+    def _collected(self) -> Iterable[Observation]:
+        """At a collection, before the points are read."""
+        self._actions.record()
+        return [Observation(count, {semconv.REASON: reason}) for reason, count in tool_calls.expired().items()]
 
     def _recorders(self, key: _Key, names: tuple[str, ...]) -> _Recorders:
         known = self._sets.get(key)
@@ -159,10 +232,6 @@ class Metrics:
         if len(self._sets) < _MOST_SETS:  # beyond it names are invented: bounded labels, no reuse
             self._sets[key] = made
         return made
-
-
-def _expired(options: CallbackOptions) -> Iterable[Observation]:  # noqa: ARG001 - OTel's signature
-    return [Observation(count, {semconv.REASON: reason}) for reason, count in tool_calls.expired().items()]
 
 
 _LABELS = (
@@ -191,12 +260,3 @@ def _tokens(flavour: semconv.Flavour, usage: Usage, recorders: _Recorders, momen
         value = getattr(usage, field)
         if value is not None:
             recorders.record(name, value, moment)
-
-
-def _instrument(meter: Meter, name: str) -> Any:
-    row = CATALOGUE[name]
-    if row.kind == "counter":
-        return meter.create_counter(name, unit=row.unit, description=row.description)
-    return meter.create_histogram(
-        name, unit=row.unit, description=row.description, explicit_bucket_boundaries_advisory=list(row.buckets)
-    )

@@ -125,7 +125,11 @@ class RunTracker:
         if run is not None:
             return run
         above = ids_in(current_context())
-        return self._traces.get(("trace", f"{above.trace_id:032x}")) if above is not None else None
+        return self.of_trace(above) if above is not None else None
+
+    def of_trace(self, ids: SpanContext) -> Run | None:
+        """The run that a trace belongs to, where it began in somebody's span."""
+        return self._traces.get(("trace", f"{ids.trace_id:032x}"))
 
     def _cycle(self, call: Call, run: Run) -> int:
         if run.counted or run.pinned or call.request.operation not in _MODEL_CALLS:
@@ -286,6 +290,8 @@ def begin_root(tracker: RunTracker, run: Run, parent: Context) -> OpenSpan:
     run.scratch["root"] = opened
     run.ids = opened.span.get_span_context()
     run.context = opened.context
+    with _SDK:
+        tracker.measured.run_began(run)
     return opened
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from ..core.runs import Run
+    from .metrics import Metrics
 
 # The fields of the payload in the ledger (E2), and the log event's attributes for them.
 FIELDS: dict[str, dict[str, str]] = {
@@ -61,13 +62,20 @@ FIELDS: dict[str, dict[str, str]] = {
 _LONGEST = 2048
 _MOST = 100
 _LOG = Contained("told.log")
+_COUNT = Contained("told.count")
 
 
 class Teller:
     """Tells an event under its own name (contracts 1), with the payload that `FIELDS` says."""
 
-    def __init__(self, logger: Logger, redact: Callable[[Mapping[str, Any], str], tuple[Any, list[str]]]) -> None:
+    def __init__(
+        self,
+        logger: Logger,
+        redact: Callable[[Mapping[str, Any], str], tuple[Any, list[str]]],
+        measured: Metrics,
+    ) -> None:
         self._logger = logger
+        self._measured = measured
         self._enabled: Any = getattr(logger, "enabled", None)  # a logger of somebody's API may have none
         self._redact = redact
 
@@ -76,6 +84,8 @@ class Teller:
         time_ns = time.time_ns()
         clean, paths = self._redact(payload, "payload")
         told = {key: _bounded(value) for key, value in clean.items()}
+        with _COUNT:
+            self._measured.event(name, told, run)
         names = FIELDS[name]
         logged: dict[str, Any] = {names[key]: value for key, value in told.items() if value is not None}
         if run is not None:
@@ -94,11 +104,11 @@ class Teller:
             records.emit(records.EventRecord(name, time_ns, told, ids.trace_id, ids.span_id, run=run, cycle=cycle))
 
     def record(self, make: Callable[[], records.EventRecord], context: Context | None) -> None:
-        """Tell the event that ``make`` gives, if anybody wants it. Its bounded payload are the log's attributes."""
+        """Count the event that ``make`` gives and tell it. Its bounded payload are the log's attributes."""
         logged, kept = self._enabled is None or self._enabled(), records.wanted()
-        if not logged and not kept:
-            return
         record = make()
+        with _COUNT:
+            self._measured.event(record.name, record.payload, record.run)
         if logged:
             with _LOG:  # by itself: processors of anyone's
                 clean, _ = self._redact(record.payload, "payload")

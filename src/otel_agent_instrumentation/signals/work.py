@@ -8,8 +8,10 @@ into an event is its own choice, and is redacted and cut; arguments and results 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import is_dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from opentelemetry.trace import get_current_span
 
@@ -23,7 +25,7 @@ from .opened import OpenSpan
 from .run import RunTracker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ..core.runs import Place
 
@@ -46,6 +48,17 @@ def _texts(values: object) -> list[str]:
 def _number(value: object) -> float | None:
     """A number that JSON can say, else None."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value) else None
+
+
+def _fields(value: object, *names: str) -> dict[str, Any]:
+    """Those of ``names`` that a mapping, or a dataclass or named tuple, holds."""
+    if isinstance(value, Mapping):
+        found = cast("Mapping[Any, Any]", value)
+    elif is_dataclass(value) or isinstance(value, tuple):
+        found = {name: getattr(cast("object", value), name, None) for name in names}
+    else:
+        return {}
+    return {name: found[name] for name in names if found.get(name) is not None}
 
 
 def _tell(name: str, payload: Mapping[str, Any], block: Place | None = None) -> None:
@@ -160,7 +173,9 @@ class plan(SpanBlock):  # noqa: N801
 class review(SpanBlock):  # noqa: N801
     """A review of what was done: the span `agent.review`, and the events `review.feedback_generated` and `.decision`.
 
-    A decorated function that returns `accept`, `revise` or `abort` has decided with it.
+    A decorated function that returns `accept`, `revise` or `abort` has decided with it; one that returns findings (a
+    mapping, dataclass or named tuple with a `decision`, and `comments`, `confidence_delta`, `blocking_issues` if there
+    are any) needs to say nothing else.
     """
 
     def feedback(
@@ -200,9 +215,14 @@ class review(SpanBlock):  # noqa: N801
         return self._start(semconv.SPAN_REVIEW, {})
 
     def read(self, value: object) -> None:
-        """Take a verdict."""
-        if isinstance(value, str) and value in _DECISIONS:
-            _tell(semconv.EVENT_REVIEW_DECISION, {"decision": value}, self._open())
+        """Take a verdict, or findings with one."""
+        found = _fields(value, "decision", "comments", "confidence_delta", "blocking_issues")
+        decision = value if isinstance(value, str) else found.pop("decision", None)
+        if not isinstance(decision, str) or decision not in _DECISIONS:
+            return
+        if found:
+            self.feedback(**found)
+        _tell(semconv.EVENT_REVIEW_DECISION, {"decision": decision}, self._open())
 
     def _end(self, place: Place, error: BaseException | None) -> None:
         self._finish(place, error, {})

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 from .. import semconv
-from ..bootstrap import install
+from ..bootstrap import install, ledger
 from ..bootstrap.stamp import LogStamp, StampingGuard
 from ..envelope import line as envelope
 from ..metrics.views import views
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from opentelemetry.sdk.trace import ReadableSpan
+
+_PATIENCE = 30.0
 
 
 @dataclass(slots=True)
@@ -85,6 +87,7 @@ class Captured:
     def lines(folder: str | Path = "logs/telemetry") -> list[envelope.Line]:
         """The ledger's lines in ``folder``, file by file."""
         install.close_open()
+        ledger.flush(_PATIENCE)
         return [
             envelope.decode(data)
             for file in sorted(Path(folder).glob("*.jsonl"))

@@ -232,7 +232,7 @@ class IntegrationKit(Subject):
             self.play_all(provider)
             spans = [span.to_json() for span in captured.spans(roots=True)]
             events = [json.dumps(dict(log.attributes), default=str) for log in captured.logs()]
-            ledger = [file.read_text() for file in Path(config.Settings().ledger_dir).glob("*.jsonl")]
+        ledger = [file.read_text() for file in Path(config.Settings().ledger_dir).glob("*.jsonl")]
         for word in self.said:
             assert any(word in text for text in spans) is (mode in {"SPAN_ONLY", "SPAN_AND_EVENT"}), word
             assert any(word in text for text in events) is (mode in {"EVENT_ONLY", "SPAN_AND_EVENT"}), word
