@@ -51,7 +51,7 @@ def _told(keys: dict[str, Any], run_id: str) -> Line | None:
         # An older or newer writer's: what it leaves out is made up for, what it says must fit.
         made_up: dict[str, Any] = {"timestamp": "", "source": "agent", "run_id": run_id, "cycle": 0}
         return msgspec.convert({**made_up, "payload": {}, "tags": {}, **keys}, Line)
-    event = keys.get("event", keys.get("type"))
+    event = keys.get("event") or keys.get("type")
     return _plain(event, keys, run_id) if isinstance(event, str) and event else None
 
 

@@ -23,6 +23,7 @@ LONGEST_LINE = 16 * 1024 * 1024
 _BUFFER = 1024 * 1024
 _KEY_BYTES = 4096
 _NEWLINE = 0x0A
+_LAST_OF_UTF_16 = b"\0"  # the second half of a file's last newline
 _GZIP = b"\x1f\x8b"
 _ENDING = re.compile(r"\.jsonl(\.gz)?$")
 _ROTATION = re.compile(r"(\.\d+)?\.jsonl(\.gz)?$")
@@ -59,7 +60,7 @@ def raw(stream: IO[bytes], at: int = 0, *, whole: bool = False) -> Iterator[tupl
                     continue
                 if whole:
                     return
-            if not data.isspace():
+            if not data.isspace() and data != _LAST_OF_UTF_16:
                 yield data, at
     except (EOFError, zlib.error, gzip.BadGzipFile):
         yield None, at
