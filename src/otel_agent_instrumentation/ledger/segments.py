@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of a line beyond which it is passed over: it is not held in memory."""
 _BUFFER = 1024 * 1024
-_KEY_BYTES = 4096
+_KEY_BYTES = 65_536
 _NEWLINE = 0x0A
 _LAST_OF_UTF_16 = b"\0"  # the second half of a file's last newline
 _GZIP = b"\x1f\x8b"

@@ -173,7 +173,13 @@ async def serving(
         return response
 
     # Not compressed: on the loopback it costs more than it saves.
-    options: dict[str, Any] = {"compression": None, "max_size": 4096, "close_timeout": 2, "process_request": answer, "logger": _log}
+    options: dict[str, Any] = {
+        "compression": None,
+        "max_size": 4096,
+        "close_timeout": 2,
+        "process_request": answer,
+        "logger": _log,
+    }
     async with serve(stream.serve, host, port, start_serving=False, **options) as server:
         bound: int = next(iter(server.sockets)).getsockname()[1]
         admission.append(Admission(token, host, bound, origins))
