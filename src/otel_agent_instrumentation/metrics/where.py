@@ -10,27 +10,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _provider: Any = None
-_waiting: list[Callable[[Any], None]] = []
-_known: weakref.WeakSet[Any] = weakref.WeakSet()
+_waiting: list[tuple[Callable[[Any], None], weakref.WeakSet[Any]]] = []
+"""With the providers that each was called with: one that comes again is not attached to twice."""
 
 
 def use(provider: Any) -> None:
-    """Measure with ``provider`` from now on, or with none. One that comes again is attached to already."""
+    """Measure with ``provider`` from now on, or with none."""
     global _provider  # noqa: PLW0603 - one a process
     _provider = provider
-    if provider is not None and provider not in _known:
-        _known.add(provider)
-        for attach in tuple(_waiting):
-            attach(provider)
-
-
-def provider() -> Any:
-    """The meter provider in use; None before `instrument()` and after `uninstrument()`."""
-    return _provider
+    for attach, known in tuple(_waiting):
+        _tell(attach, known)
 
 
 def whenever(attach: Callable[[Any], None]) -> None:
-    """Have ``attach`` called with each provider that is or was in use, and with each that comes later."""
-    _waiting.append(attach)
-    for known in tuple(_known):
-        attach(known)
+    """Have ``attach`` called with the provider that is in use, and with each that comes later."""
+    known: weakref.WeakSet[Any] = weakref.WeakSet()
+    _waiting.append((attach, known))
+    _tell(attach, known)
+
+
+def _tell(attach: Callable[[Any], None], known: weakref.WeakSet[Any]) -> None:
+    if _provider is not None and _provider not in known:
+        known.add(_provider)
+        attach(_provider)
