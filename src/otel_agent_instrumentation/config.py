@@ -283,9 +283,14 @@ def parent_run() -> tuple[str, str] | None:
     return (text, os.environ.get("TRACEPARENT", "")) if text else None
 
 
-def child_environment(text: str, traceparent: str) -> dict[str, str]:
+def child_environment(text: str, traceparent: str) -> dict[str, str] | dict[bytes, bytes]:
     """A child's environment: this process's, and the run that it belongs to. A new one: ours is shared by all runs."""
-    return {**os.environ, _PARENT_RUN: text, **({"TRACEPARENT": traceparent} if traceparent else {})}
+    told = {_PARENT_RUN: text, **({"TRACEPARENT": traceparent} if traceparent else {})}
+    own: Any = getattr(os.environ, "_data", None)
+    if os.name == "posix" and type(own) is dict:
+        # As it is kept, in bytes: to decode each variable, and encode it again, costs more than all else of a command.
+        return {**own, **{os.fsencode(name): os.fsencode(value) for name, value in told.items()}}
+    return {**os.environ, **told}
 
 
 def plain_output() -> bool:
