@@ -23,6 +23,7 @@ from clients import ASK, ASK_CLAUDE, Scene
 from otel_agent_instrumentation import benchmark, cycle, emit_event, flush, run, semconv, state, step, tool
 from otel_agent_instrumentation.cli._mirror_files import Tail
 from otel_agent_instrumentation.cli._mirror_numbers import Numbers
+from otel_agent_instrumentation.metrics.catalogue import CATALOGUE
 from otel_agent_instrumentation.metrics.views import views
 from otel_agent_instrumentation.signals.metrics import Metrics
 from otel_agent_instrumentation.testing.capture import capture
@@ -76,7 +77,7 @@ def outline(reader: InMemoryMetricReader) -> dict[str, Any]:
     for metric in (m for r in (data.resource_metrics if data else ()) for s in r.scope_metrics for m in s.metrics):
         for point in metric.data.data_points:
             told = (point.count, round(point.sum, 1)) if hasattr(point, "count") else point.value
-            if not metric.name.startswith(ELSEWHERE) and told not in (0, (0, 0)):
+            if metric.name in TOLD and told not in (0, (0, 0)):
                 found[f"{metric.name} {sorted(point.attributes.items())}"] = told
     return found
 

@@ -62,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         )
         return 1
     path = Path(options.path or settings.ledger_path or settings.ledger_dir)
+    tail = Tail(path, history=options.history)  # before anybody is told that it begins
     reader = PrometheusReader()
     server = serve(reader, access, settings)
     if server is None:
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _ender(over))
     print(f"serving the numbers of {clean(str(path))} at port {server.port}", flush=True)
-    _mirror(Tail(path, history=options.history), reader, settings, over)
+    _mirror(tail, reader, settings, over)
     server.close()
     return 0
 
