@@ -34,15 +34,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path("logs/telemetry")
 COMMAND = str(Path(sys.executable).parent / "otel-agent")
-# What the files cannot tell: the process and its pipeline, and what was seen of a run before it ended.
-ELSEWHERE = (
-    "agent.telemetry.",
-    "agent.redactions",
-    "agent.faults",
-    "agent.content.",
-    "process.",
-    "agent.cost.unpriced",
-)
+# All but what the files do not tell: of the process, its pipeline and redaction, and what an agent sets itself.
+_ELSEWHERE = {semconv.COST_UNPRICED, semconv.CONTENT_CAPTURE, semconv.REDACTIONS}
+TOLD = {row.name for row in CATALOGUE.values() if row.group not in {"pipeline", "process", "state"}} - _ELSEWHERE
 
 
 @tool
