@@ -51,6 +51,7 @@ def every_test(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
     for name in list(os.environ):
         if name.startswith(_SETTINGS):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("OTEL_AGENT_COST", "table")  # the library of prices takes each process half a second to load
     monkeypatch.chdir(tmp_path)
     contain.reset()
     warnings, before = _Warnings(), context.get_current()

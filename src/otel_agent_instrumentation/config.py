@@ -26,7 +26,7 @@ _PARENT_RUN = "OTEL_AGENT_PARENT_RUN"
 Mode = Literal["literal", "hash", "drop"]
 """What stands for a secret: ``REDACTED``, ``REDACTED:<rule>:<keyed hash>``, nothing."""
 
-_SECTIONS = frozenset({"agent", "redaction", "monitoring", "telemetry", "meta_layer"})
+_SECTIONS = frozenset({"agent", "redaction", "prices", "monitoring", "telemetry", "meta_layer"})
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -55,6 +55,7 @@ class Redaction:
 
 
 _REDACTION = Redaction()
+_NO_PRICES: dict[str, Any] = {}
 
 
 class Settings(NamedTuple):
@@ -71,6 +72,10 @@ class Settings(NamedTuple):
     commands: Literal["active", "explicit", "off"] = "active"
     files: Literal["active", "explicit", "off"] = "active"
     loop_calls: int = 5
+    cost: Literal["auto", "table", "off"] = "auto"
+    price_file: str | None = None
+    prices: dict[str, Any] = _NO_PRICES
+    """The section ``[prices]`` as it stands in the file; :mod:`.metrics.prices` reads it."""
     ledger: bool | None = None
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None
@@ -179,7 +184,7 @@ def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any
     if not chosen and not path.is_file():
         return {}
     try:
-        document = _toml(path)
+        document = toml(path)
     except (OSError, ValueError, RecursionError) as error:
         warnings.append(f"the configuration file {path} cannot be used ({type(error).__name__}); defaults are used")
         return {}
@@ -191,6 +196,8 @@ def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any
     values: dict[str, Any] = {}
     if "redaction" in document:
         _put_redaction(values, document["redaction"], path, warnings)
+    if "prices" in document:
+        values["prices"] = document["prices"]
     section = document.get("agent", {})
     if not isinstance(section, dict):
         warnings.append(f"{path}: `agent` must be a table; it is ignored")
@@ -227,7 +234,8 @@ def _text(option: Option, value: object) -> str | None:
     return str(value) if isinstance(value, (str, int, float)) else None
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says. Raises OSError, ValueError."""
     # Imported here: most processes have no configuration file, and tomllib costs 20 ms.
     if sys.version_info >= (3, 11):
         import tomllib
@@ -267,9 +275,14 @@ def parent_run() -> tuple[str, str] | None:
     return (text, os.environ.get("TRACEPARENT", "")) if text else None
 
 
-def child_environment(text: str, traceparent: str) -> dict[str, str]:
+def child_environment(text: str, traceparent: str) -> dict[str, str] | dict[bytes, bytes]:
     """A child's environment: this process's, and the run that it belongs to. A new one: ours is shared by all runs."""
-    return {**os.environ, _PARENT_RUN: text, **({"TRACEPARENT": traceparent} if traceparent else {})}
+    told = {_PARENT_RUN: text, **({"TRACEPARENT": traceparent} if traceparent else {})}
+    own: Any = getattr(os.environ, "_data", None)
+    if os.name == "posix" and type(own) is dict:
+        # As it is kept, in bytes: to decode each variable, and encode it again, costs more than all else of a command.
+        return {**own, **{os.fsencode(name): os.fsencode(value) for name, value in told.items()}}
+    return {**os.environ, **told}
 
 
 def plain_output() -> bool:

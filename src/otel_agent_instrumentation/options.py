@@ -114,6 +114,15 @@ OPTIONS: tuple[Option, ...] = (
         _count,
         "So many times the same call with the same arguments in a run is told as `agent.loop.suspected`.",
     ),
+    Option(
+        "cost",
+        ("OTEL_AGENT_COST",),
+        _one_of("auto", "table", "off"),
+        "Prices of calls: your table and then `genai-prices`, if that is installed; the table alone; none.",
+    ),
+    Option(
+        "price_file", ("OTEL_AGENT_PRICES",), str, "TOML file of prices, like the section `[prices]`; it wins over it."
+    ),
     Option("ledger", ("OTEL_AGENT_LEDGER",), _boolean, "The ledger file, whatever exporters are chosen."),
     Option("ledger_dir", ("OTEL_AGENT_LEDGER_DIR",), str, "Folder of the ledger files."),
     Option("ledger_path", ("OTEL_AGENT_LEDGER_PATH", "AGI_LEDGER_PATH"), str, "One shared ledger file instead."),

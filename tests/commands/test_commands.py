@@ -21,7 +21,7 @@ from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 import commands_played as plays
-from otel_agent_instrumentation import run, semconv, suppress
+from otel_agent_instrumentation import flush, run, semconv, suppress
 from otel_agent_instrumentation.bootstrap import install
 from otel_agent_instrumentation.core import commands as core_commands
 from otel_agent_instrumentation.testing.capture import capture
@@ -353,10 +353,12 @@ def test_a_forked_childs_end_is_not_told_twice(captured):
         child = os.fork()
         if not child:
             core_commands.abandon_live()
+            flush()
             os._exit(0)
         os.waitpid(child, 0)
         process.wait()
     assert command(captured)[semconv.COMMAND_OUTCOME] == "exited"
+    flush()
     text = "".join(file.read_text() for file in Path("logs/telemetry").iterdir())
     assert "unknown" not in text
 

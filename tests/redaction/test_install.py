@@ -17,8 +17,10 @@ from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, SynchronousMul
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from otel_agent_instrumentation.bootstrap import install
 from otel_agent_instrumentation.redaction import guard, selfcheck
 from otel_agent_instrumentation.redaction.policy import Policy
+from otel_agent_instrumentation.testing.capture import capture
 
 CANARY = "sk-" + "ant-api03-0123456789canary0123456789"
 
@@ -284,6 +286,24 @@ def test_self_check_sends_nothing():
         assert guard.self_check(each)
     assert exporter.get_finished_spans() == ()
     assert records.get_finished_logs() == ()
+
+
+def test_a_canary_goes_once_through_each_provider(monkeypatch):
+    """Where content is on, at the start; the first client finds it proven, and the guard is looked at again."""
+    looked: list[tuple[str, bool]] = []
+    safe = selfcheck._is_safe
+
+    def look(provider, *, values):
+        looked.append((type(provider).__name__, values))
+        return safe(provider, values=values)
+
+    monkeypatch.setattr(selfcheck, "_is_safe", look)
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    with capture():
+        install.ready()
+    sent = [name for name, values in looked if values]
+    assert sorted(sent) == ["LoggerProvider", "MeterProvider", "TracerProvider"]
+    assert len(looked) > len(sent)
 
 
 @pytest.mark.faults

@@ -128,7 +128,8 @@ UNITS = [
 def test_no_text_is_slow(unit):
     for tail in ("", "@", "!"):
         text = (unit * (50_000 // len(unit) + 1))[:50_000] + tail
-        start = time.perf_counter()
+        # This thread's own time: a machine with other work is no slow text. What is quadratic takes minutes here.
+        start = time.thread_time()
         redacted = scan(text)
-        assert time.perf_counter() - start < 1
+        assert time.thread_time() - start < 1
         assert scan(redacted) == redacted or scan(scan(redacted)) == scan(redacted)

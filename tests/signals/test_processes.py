@@ -256,4 +256,6 @@ def test_much_that_a_run_was_given_does_not_fill_the_environment():
         told = handover.here()
     assert told is not None
     assert len(told[0]) < 16_500
-    assert len(config.child_environment(*told)["OTEL_AGENT_PARENT_RUN"]) < 16_500
+    environment = {os.fsdecode(name): value for name, value in config.child_environment(*told).items()}
+    assert len(environment["OTEL_AGENT_PARENT_RUN"]) < 16_500
+    assert environment.keys() == {*os.environ, "OTEL_AGENT_PARENT_RUN", "TRACEPARENT"}

@@ -17,7 +17,9 @@ from ..core.contain import Contained
 from ..core.engine import engine
 from ..core.reaper import reaper
 from ..integrations import processes, threads
+from ..metrics.prices import prices_of
 from ..redaction.policy import default_policy
+from ..signals.cost import Costs
 from ..signals.events import Events
 from ..signals.loops import Loops
 from ..signals.metrics import Metrics
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from ..ledger.writer import Writer
 
 _STEP = Contained("observers.step")
+_LONGEST_LOAD = 2.0  # seconds
 _STANDARD = (threads.INTEGRATION, processes.INTEGRATION)
 
 
@@ -54,7 +57,9 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     tracker = engine.runs = RunTracker(tracer, measured, teller, Loops(logger, measured))
     engine.tell = teller.record
     # Spans last: the span's end is what others wait for.
-    engine.observe(measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
+    told = (measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
+    priced = prices_of(settings)
+    engine.observe(*([Costs(priced, measured)] if priced is not None else []), *told)
     # With providers of the application a span is expected to be there when the call returns.
     # Content is read from the caller's own objects, which it may change after the call.
     engine.defers = own and not settings_in_force.capturing()
@@ -117,7 +122,7 @@ def close_open(tracker: RunTracker | None) -> None:
     reaper.drain()
     streams.abandon_live()
     commands.abandon_live()
-    engine.drain()
+    engine.drain(_LONGEST_LOAD)
     if tracker is not None:
         tracker.close()
 
@@ -135,9 +140,9 @@ def forget_in_child() -> None:
     engine.forget()
 
 
-def drain() -> None:
-    """Tell what ended and was held back."""
-    engine.drain()
+def drain(wait: float = 0.0) -> None:
+    """Tell what ended and was held back. ``wait``: seconds for what that needs and is being loaded."""
+    engine.drain(wait)
 
 
 def let_go() -> None:
@@ -146,4 +151,5 @@ def let_go() -> None:
     runs.at_active(None)
     engine.runs = engine.tell = None
     engine.observe()
+    engine.awaits = None
     records.clear_sinks()

@@ -34,6 +34,8 @@ class State:
     tracker: RunTracker | None = None
     guarded: list[Any] = field(default_factory=list[Any])
     """Providers of the application that the guard was put around."""
+    proven: list[Any] = field(default_factory=list[Any])
+    """Providers through which the self-check's canary went redacted."""
     opening: threading.Lock = field(default_factory=threading.Lock)
     held: list[threading.Lock | threading.RLock] = field(default_factory=list["threading.Lock | threading.RLock"])
     """What is held for a fork that is under way."""

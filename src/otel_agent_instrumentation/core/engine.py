@@ -78,6 +78,8 @@ class Engine:
         self.stand_down: Callable[[Call, Context], bool] | None = None
         self.defers = False
         """Whether the ends of calls may be told a moment later, on a thread of ours: the caller does not pay."""
+        self.awaits: Callable[[float], bool] | None = None
+        """Waits so many seconds for what telling needs and is being loaded; whether it is there."""
         self.enabled = False
         self._ended: deque[Call] = deque()
         self._events: deque[tuple[Callable[[], EventRecord], Context | None]] = deque()
@@ -195,9 +197,14 @@ class Engine:
                 observer.on_end(call)
         call.span = None
 
-    def drain(self) -> None:
-        """Tell the observers of the calls that ended and were not told yet: before a flush, a collection, an end."""
+    def drain(self, wait: float = 0.0) -> None:
+        """Tell the observers of the calls that ended and were not told yet: before a flush, a collection, an end.
+
+        ``wait``: seconds for what is being loaded; until it is there, they stay untold.
+        """
         self._drained = time.perf_counter_ns()
+        if self.awaits is not None and not self.awaits(wait):
+            return
         with self._telling:
             while self._ended:
                 call = self._ended.popleft()
@@ -212,11 +219,14 @@ class Engine:
     def _due(self) -> None:
         self._awaited = False
         self.drain()
+        if self._ended and not self._awaited:
+            self._wait()
 
     def forget(self) -> None:
         """In a forked child: what ended before the fork is the parent's to tell."""
         self._ended.clear()
         self._events.clear()
+        self.awaits = None
         self._awaited = False  # the timer is the parent's, too
         self._telling = threading.RLock()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +32,16 @@ class Usage:
     cache_read: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+
+
+class Cost(NamedTuple):
+    """What a call cost, and who says so."""
+
+    usd: float
+    source: str
+    """`table`, or the library with its version."""
+    date: str | None = None
+    """Since when the price holds (ISO 8601), where the source tells."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -200,6 +210,8 @@ class Call:
     """The attributes that its span started with."""
     told: Mapping[str, Any] | None = None
     """Its content attributes, once they were made: span and event share them."""
+    cost: Cost | None = None
+    """What it cost, where that is known."""
     turn: list[None] = field(default_factory=[None].copy)
     """Popped by whoever ends the call: `list.pop` is atomic, so exactly one does."""
 

@@ -27,11 +27,14 @@ _RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]{20,}(?:(?:\r?\n|\\+r\\+n|\\+n)[A-Za-
 _LINE_BREAK: Final = re.compile(rb"\r?\n|\\+r\\+n|\\+n")
 _PIECE: Final = re.compile(rb"[A-Za-z0-9+/]{24,}")
 _NOT_HEX: Final = re.compile(rb"[^0-9a-f]")
+_OF_IDS: Final = b"0123456789abcdef-"
 _LONG: Final = 100
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _NEEDLE: Final = b"a" * SHORTEST
+_LEAST: Final = b"a" * 20
 _CHARACTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _TO_RUNS: Final = bytes(0x61 if byte in _CHARACTERS else 0x20 for byte in range(256))
+_TO_TEXT_RUNS: Final = bytes(0x61 if byte in _CHARACTERS + b"-_" else 0x20 for byte in range(256))
 # Where one byte in so many at the most is none of a text: a pickle, a form; pictures and sounds are noise.
 _SHARE: Final = 4
 _PRINTABLE: Final = bytes(byte for byte in range(128) if byte in b"\t\r\n" or 32 <= byte < 127)  # noqa: PLR2004 - ASCII
@@ -44,30 +47,39 @@ def has_run(data: bytes) -> bool:
 
 def find(data: bytes, is_secret: Callable[[bytes], str | None], hits: list[Hit]) -> None:
     """Add the runs of ``data`` to ``hits`` whose content ``is_secret``, which names the rule."""
-    for match in _RUN.finditer(data):
-        start, end = match.span()
-        start += escaped(data, start)
-        if end - start < SHORTEST:
-            continue
-        run = data[start:end]
-        if b"\n" in run or b"\\" in run:
-            rule = _look(_LINE_BREAK.sub(b"", run), is_secret)
+    marks, done = data.translate(_TO_TEXT_RUNS), 0
+    # What `_RUN.finditer` finds; that tries each word from each of its letters on.
+    while (begin := marks.find(_LEAST, done)) >= 0:
+        match = _RUN.match(data, begin)
+        if match is None:
+            break
+        done = match.end()
+        if done - begin >= _LONG or match.group().translate(None, _OF_IDS):
+            _in_run(data, begin + escaped(data, begin), done, is_secret, hits)
+
+
+def _in_run(data: bytes, start: int, end: int, is_secret: Callable[[bytes], str | None], hits: list[Hit]) -> None:
+    run = data[start:end]
+    if len(run) < SHORTEST:
+        return
+    if b"\n" in run or b"\\" in run:
+        rule = _look(_LINE_BREAK.sub(b"", run), is_secret)
+        if rule is not None:
+            hits.append(Hit(start, _padded(data, end), rule))
+            return
+        # Else lines that only happen to stand below each other: each by itself.
+    elif len(run) >= _LONG and _PIECE.search(run):
+        # Base64 for URLs; a shorter run with dashes is words, or a UUID.
+        rule = _look(run, is_secret)
+        if rule is not None:
+            hits.append(Hit(start, _padded(data, end), rule))
+        return
+    for piece in _PIECE.finditer(data, start, end):
+        at = piece.start()
+        if _NOT_HEX.search(data, at, at + 4):
+            rule = _look(piece.group(), is_secret)
             if rule is not None:
-                hits.append(Hit(start, _padded(data, end), rule))
-                continue
-            # Else lines that only happen to stand below each other: each by itself.
-        elif end - start >= _LONG and _PIECE.search(data, start, end):
-            # Base64 for URLs; a shorter run with dashes is words, or a UUID.
-            rule = _look(run, is_secret)
-            if rule is not None:
-                hits.append(Hit(start, _padded(data, end), rule))
-            continue
-        for piece in _PIECE.finditer(data, start, end):
-            at = piece.start()
-            if _NOT_HEX.search(data, at, at + 4):
-                rule = _look(piece.group(), is_secret)
-                if rule is not None:
-                    hits.append(Hit(at, _padded(data, piece.end()), rule))
+                hits.append(Hit(at, _padded(data, piece.end()), rule))
 
 
 def _padded(data: bytes, end: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from . import encoded, loading, screen
 from .fields import Fields
 from .paths import MASKED
+from .shapes import Shaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,9 +67,11 @@ class Matcher:
         self, text: str, data: bytes, found: Sequence[int], judge: Callable[[str], Decision], depth: int
     ) -> list[Hit]:
         hits: list[Hit] = []
+        shaped = Shaped(data)
         for index in found:
             if index < len(self._rules):
-                self._rules[index].find(data, hits)
+                rule = self._rules[index]
+                rule.find(data, hits, (self._screen.places(index, data) if rule.shapes else None) or shaped)
             elif index == self._fields:
                 self._names.find(text, data, judge, hits)
             elif index == self._encoded and depth < _DEEPEST:

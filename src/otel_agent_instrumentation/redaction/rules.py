@@ -6,9 +6,10 @@ A row of the file: ``id``; ``kind`` (``secret`` or ``pii``); ``starts``, literal
 group, if it has one, is what goes; ``left``, a class of characters that may not stand before; ``behind``, a class of
 characters of which some stand before the literal and go too; ``back``, how far before the literal a match may begin;
 ``check``, a function of `checks`; ``screen``, a pattern without look-arounds and wide repeats that occurs wherever
-``pattern`` does; ``shapes``, the same for the engine without RE2 (digits as ``0``, capitals as ``A``); ``run``: the
-literal stands in a run of 16 characters of a token; ``most``, how far a match may reach; ``on``; ``source``, the
-vendor's page.
+``pattern`` does; ``shapes``, what every match begins with where there is no literal (see `shapes`); ``probe``, a
+pattern that finds the literals at which a match may stand, where the literal is a common one; ``run``: the literal
+stands in a run of 16 characters of a token that no id could be (`screen.OF_IDS`); ``most``, how far a match may reach;
+``on``; ``source``, the vendor's page.
 
 Patterns see the text as ASCII bytes, one a character, with ``?`` for what is not ASCII: offsets are the text's.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..config import UserRule
     from .checks import Check
+    from .shapes import Shaped, Windows
 
 KEY: Final = "key"
 """The rule of values that go by the name of their key."""
@@ -55,6 +57,7 @@ class Row(msgspec.Struct, frozen=True):
     check: str = ""
     screen: str = ""
     shapes: tuple[str, ...] = ()
+    probe: str = ""
     run: bool = False
     most: int = _MOST
     on: bool = True
@@ -86,8 +89,12 @@ class Rule:
         return re.compile(self.row.pattern.encode())
 
     @cached_property
-    def _left(self) -> re.Pattern[bytes] | None:
-        return re.compile(f"[{self.row.left}]".encode()) if self.row.left else None
+    def _left(self) -> bytes:
+        return _of_class(self.row.left)
+
+    @cached_property
+    def _probe(self) -> re.Pattern[bytes] | None:
+        return re.compile(self.row.probe.encode()) if self.row.probe else None
 
     @cached_property
     def _check(self) -> Check | None:
@@ -99,31 +106,34 @@ class Rule:
 
     @cached_property
     def _behind(self) -> bytes:
-        """Every character of the class ``behind``."""
-        one = re.compile(f"[{self.row.behind}]")
-        return "".join(filter(one.match, map(chr, range(128)))).encode()
+        return _of_class(self.row.behind)
 
     def screen(self) -> str:
         """Return the pattern for RE2 that occurs wherever this rule may match."""
         return self.row.screen or "|".join(map(re.escape, self.row.starts)) or self.row.pattern
 
-    def find(self, data: bytes, hits: list[Hit]) -> None:
-        """Add what of ``data`` this rule takes to ``hits``."""
-        if not self.starts:
-            match = self.pattern.search(data)
-            while match is not None:
-                if self._forbidden(data, match.start()):
-                    # All that begins in these digits stands behind a digit, too.
-                    end = _DIGITS.match(data, match.start()).end()  # pyright: ignore[reportOptionalMemberAccess] - matches ""
-                else:
-                    end = self._take(match, data, hits)
-                match = self.pattern.search(data, max(end, match.start() + 1))
+    def find(self, data: bytes, hits: list[Hit], shaped: Shaped | Windows) -> None:
+        """Add what of ``data``, whose shape is ``shaped``, this rule takes to ``hits``."""
+        for shape in self.shapes:
+            self._each(shaped.find(shape), data, hits)
+        if self._probe is not None:
+            self._each((match.start() for match in self._probe.finditer(data)), data, hits)
             return
         for literal in self.starts:
             at = data.find(literal)
             while at >= 0:
                 end = self._at(data, at, hits)
                 at = data.find(literal, max(end, at + 1))
+        if not self.starts and not self.shapes:
+            at = 0
+            while (match := self.pattern.search(data, at)) is not None:
+                at = max(self._take(match, data, hits), match.start() + 1)
+
+    def _each(self, places: Iterable[int], data: bytes, hits: list[Hit]) -> None:
+        done = 0
+        for at in places:
+            if at >= done:
+                done = self._at(data, at, hits)
 
     def _at(self, data: bytes, at: int, hits: list[Hit]) -> int:
         """Try the literal at ``at``; return where to look on."""
@@ -148,10 +158,7 @@ class Rule:
         return self._take(match, data, hits)
 
     def _forbidden(self, data: bytes, start: int) -> bool:
-        left = self._left
-        return (
-            left is not None and start > 0 and left.match(data, start - 1) is not None and not _is_escaped(data, start)
-        )
+        return start > 0 and data[start - 1] in self._left and not _is_escaped(data, start)
 
     def _take(self, match: re.Match[bytes], data: bytes, hits: list[Hit], behind: int | None = None) -> int:
         start, end = match.span(match.re.groups and 1)
@@ -170,7 +177,14 @@ class Rule:
         return max(end, match.end())
 
 
-_DIGITS = re.compile(rb"[0-9]*")
+def _of_class(characters: str) -> bytes:
+    """Return every ASCII character of the class ``characters``."""
+    if not characters:
+        return b""
+    one = re.compile(f"[{characters}]")
+    return "".join(filter(one.match, map(chr, range(128)))).encode()
+
+
 _ESCAPED = re.compile(rb"[nrtbf]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}")
 
 
@@ -183,13 +197,14 @@ def escaped(data: bytes, at: int) -> int:
 
 
 _BACKSLASH: Final = 0x5C
+_ENDS: Final = b"0123456789abcdefABCDEFmnrt"
 _ESCAPE = re.compile(rb"(?:\\[nrtbf]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m)\Z")
 _TOKEN_REST = re.compile(rb"[A-Za-z0-9+/=_.~-]*")
 
 
 def _is_escaped(data: bytes, at: int) -> bool:
     """Whether the letter before ``at`` is the end of an escape: a line break, ``%3D``, a terminal's colour."""
-    return _ESCAPE.search(data, max(0, at - 9), at) is not None
+    return data[at - 1] in _ENDS and _ESCAPE.search(data, max(0, at - 9), at) is not None
 
 
 def _rest(data: bytes, end: int) -> int:

@@ -8,11 +8,11 @@ the same code to say.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..core.contain import Contained
 from . import encoded
+from .shapes import Shaped, Windows, gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _RE2: Final = Contained("redaction.re2")
 # Beyond this the lazily built automaton is thrown away and begun again, which is slow, not wrong.
 _MEMORY: Final = 32 << 20
-_CAPITALS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MOST_PLACES: Final = 16
 
 
 class Screen(Protocol):
@@ -33,6 +33,10 @@ class Screen(Protocol):
 
     def which(self, data: bytes) -> Sequence[int]:
         """Return the indices of the rules that may find something in ``data`` (ASCII, one byte a character)."""
+        ...
+
+    def places(self, index: int, data: bytes) -> Windows | None:
+        """Return where in ``data`` the rule ``index``, one of shapes, may find something; None: anywhere."""
         ...
 
 
@@ -46,19 +50,24 @@ class LiteralScreen:
         starts = [(literal, index, rule) for index, rule in enumerate(rules) for literal in rule.starts]
         self._literals = [(literal, index) for literal, index, rule in starts if not rule.row.run]
         self._tokens = [(literal, index) for literal, index, rule in starts if rule.row.run]
-        self._shapes = [(shape, index) for index, rule in enumerate(rules) for shape in rule.shapes]
+        self._shapes: dict[bytes, list[tuple[bytes, int]]] = {}
+        for index, rule in enumerate(rules):
+            for shape in rule.shapes:
+                self._shapes.setdefault(gate(shape), []).append((shape, index))
         self._always = [index for index, rule in enumerate(rules) if not rule.starts and not rule.shapes]
         self._fields, self._encoded = len(rules), len(rules) + 1
 
     def which(self, data: bytes) -> Sequence[int]:
         """Return the candidates for ``data``."""
         found = {index for literal, index in self._literals if literal in data}
-        if _TOKEN in data.translate(_TO_TOKENS):
-            tokens = b" ".join(_TOKENS.findall(data))
+        tokens = _tokens(data)
+        if tokens:
             found.update(index for literal, index in self._tokens if literal in tokens)
-        shape = data.translate(_TO_SHAPE)
-        if b"00" in shape:
-            found.update(index for needle, index in self._shapes if needle in shape)
+        shaped = Shaped(data)
+        if b"00" in shaped.shape:
+            for rarely, shapes in self._shapes.items():
+                if rarely in shaped.shape:
+                    found.update(index for needle, index in shapes if shaped.holds(needle))
         found.update(self._always)
         if self._names.may_hold(data):
             found.add(self._fields)
@@ -66,14 +75,30 @@ class LiteralScreen:
             found.add(self._encoded)
         return sorted(found)
 
+    def places(self, index: int, data: bytes) -> Windows | None:  # noqa: ARG002 - the protocol's
+        """It does not know."""
+        return None
 
+
+OF_IDS: Final = b"0123456789abcdef.-"
+"""What hexadecimal ids, dates and floats are made of: no secret's token is of these alone."""
 _TOKEN: Final = b"a" * 16
-_TOKENS: Final = re.compile(rb"[A-Za-z0-9+/=_.~$:-]{16,}")
-_TO_TOKENS: Final = bytes(0x61 if _TOKENS.match(bytes([byte]) * 16) else 0x20 for byte in range(256))
-_TO_SHAPE: Final = bytes(
-    ord("0") if byte in b"0123456789" else ord("A") if byte in _CAPITALS else byte if byte in b" .-" else ord("x")
-    for byte in range(256)
-)
+_OF_TOKENS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_.~$:-"
+_TO_TOKENS: Final = bytes(0x61 if byte in _OF_TOKENS else 0x20 for byte in range(256))
+
+
+def _tokens(data: bytes) -> bytes:
+    """Return the long tokens of ``data``, joined, but for those that may be ids."""
+    marks = data.translate(_TO_TOKENS)
+    found: list[bytes] = []
+    at = marks.find(_TOKEN)
+    while at >= 0:
+        end = marks.find(b" ", at)
+        token = data[at : end if end >= 0 else len(data)]
+        if token.translate(None, OF_IDS):
+            found.append(token)
+        at = marks.find(_TOKEN, end) if end >= 0 else -1
+    return b" ".join(found)
 
 
 class Re2Screen:
@@ -97,6 +122,8 @@ class Re2Screen:
         self._runs, _ = self._set(re2, [(encoded.SCREEN, 0)])
         self._encoded = len(rules) + 1
         self._all = range(len(rules) + 2)
+        self._rules, self._re2 = rules, re2
+        self._located: dict[int, Any] = {}
 
     def _set(self, re2: Any, patterns: list[tuple[str, int]]) -> tuple[Callable[[bytes], list[int]], dict[int, int]]:
         made = re2.Set.SearchSet(self._options)
@@ -119,6 +146,23 @@ class Re2Screen:
         if runs:
             found.add(self._encoded)
         return sorted(found)
+
+    def places(self, index: int, data: bytes) -> Windows | None:
+        """Return the parts of ``data`` where the rule's screen matches; None where they are many."""
+        located = self._located.get(index)
+        if located is None:
+            pattern = self._rules[index].screen().encode()
+            located = self._located[index] = self._re2.compile(pattern, self._options)
+        spans: list[tuple[int, int]] = []
+        match = located.search(data)
+        while match is not None:
+            if len(spans) == _MOST_PLACES:
+                return None
+            start, end = match.span()
+            spans.append((start, end))
+            # Not from its end on: the next may begin within.
+            match = located.search(data, start + 1)
+        return Windows(data, spans)
 
 
 def fastest(rules: Sequence[Rule], names: Fields) -> Screen | None:

@@ -68,6 +68,12 @@ def add_end(found: dict[str, Any], call: Call, cache_write: tuple[str, ...]) -> 
         found[semconv.STREAM_END] = call.stream_end
     if call.retries:
         found[semconv.RETRY_COUNT] = call.retries
+    cost = call.cost
+    if cost is not None:
+        found[semconv.COST_MICROUSD] = round(cost.usd * 1_000_000)  # a collector's policy on numbers wants whole ones
+        found[semconv.COST_SOURCE] = cost.source
+        if cost.date is not None:
+            found[semconv.COST_DATE] = cost.date
 
 
 def _request(call: Call, found: dict[str, Any]) -> None:
