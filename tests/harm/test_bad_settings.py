@@ -29,7 +29,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "ledger_tcp": ("localhost", "localhost:", ":4000", "host:name", "host:0", "host:70000", "☃"),
     "redaction_mode": WORD,
     "redaction_engine": WORD,
-    **dict.fromkeys(("commands", "files", "ledger_durability"), WORD),
+    **dict.fromkeys(("commands", "files", "cost", "ledger_durability"), WORD),
     **dict.fromkeys(("ledger_async", "ledger_compress", "ledger_chain"), BOOLEAN),
     **dict.fromkeys(("ledger_buffer_events", "ledger_flush_interval", "ledger_rotate_seconds"), NUMBER),
     **dict.fromkeys(("ledger_rotate_bytes", "ledger_keep_files", "ledger_keep_days", "ledger_keep_bytes"), NUMBER),
@@ -40,7 +40,7 @@ FREE = {
     *("disabled", "agent_name", "ledger_dir", "ledger_path", "service_name", "id_generator"),
     *(f"{signal}_{what}" for signal in ("traces", "logs", "metrics") for what in ("exporter", "endpoint", "protocol")),
     *("endpoint", "protocol"),
-    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file"),
+    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file"),
 }
 DEFAULTS = config.defaults()
 TRIED = [option for option in config.OPTIONS if option.name in BAD]

@@ -199,7 +199,8 @@ def run(script: str, url: str, tmp_path: Any, **environment: str) -> dict[str, A
         def spans():
             from otel_agent_instrumentation.bootstrap import install
             install.close_open()
-            install.ledger.flush(30)
+            import otel_agent_instrumentation
+            otel_agent_instrumentation.flush()
             from pathlib import Path
             lines = [json.loads(l) for f in Path("logs/telemetry").glob("*.jsonl") for l in f.read_text().splitlines()]
             return [line["payload"]["name"] for line in lines if line["event"] == "span.ended"]

@@ -43,6 +43,9 @@ def chain(span_id: str | None, spans: dict[str, dict[str, Any]]) -> list[str]:
 
 @pytest.mark.parametrize("by", ["http", "sse"])
 def test_what_is_asked_back_keeps_its_parent(by: str, tmp_path: Path) -> None:
+    if peers.MAJOR == 1 and by == "http":
+        pytest.skip("needs: package mcp>=2")  # 1.8 never answers it
+
     async def main(url: str) -> list[str]:
         callbacks = {"sampling_callback": peers.answer, **elicits}
         async with peers.http(url, **callbacks) as session:
