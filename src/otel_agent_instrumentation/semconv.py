@@ -198,6 +198,9 @@ TASK_EVENTS = "task_"
 EVENT_ALERT = "alert_triggered"
 EVENT_SNAPSHOT = "performance_metric"
 EVENT_PLAIN = "ledger_record"
+EVENT_TASKS = tuple(f"{TASK_EVENTS}{word}" for word in ("started", "completed", "failed", "cancelled"))
+EVENT_SESSION_START = "session_start"
+EVENT_SESSION_END = "session_end"
 # of the run API: the core events of the envelope (E2), and states
 EVENT_PLAN_GENERATED = "plan.generated"
 EVENT_STEP_STARTED = "plan.step_started"

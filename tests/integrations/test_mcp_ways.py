@@ -83,7 +83,7 @@ def _context() -> Any:
     return import_module("mcp.server.mcpserver" if peers.MAJOR > 1 else "mcp.server.fastmcp").Context
 
 
-@pytest.mark.skipif(peers.MAJOR < 2, reason="other version: mcp 1 has no such revision")
+@pytest.mark.skipif(peers.MAJOR < 2, reason="needs: package mcp>=2")
 def test_the_newest_revision_is_one_tree(tmp_path: Path) -> None:
     async def main(url: str) -> str:
         async with import_module("mcp").Client(url, mode="auto") as client:

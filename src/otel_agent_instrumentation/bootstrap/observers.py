@@ -129,6 +129,12 @@ def close_open(tracker: RunTracker | None, wait: float) -> None:
         tracker.close()
 
 
+def end_session(tracker: RunTracker | None) -> None:
+    """Tell that the process's session is over: after `close_open`, once."""
+    if tracker is not None:
+        tracker.lifecycle.close()
+
+
 def forget_in_child() -> None:
     """In a forked child: what was open is the parent's."""
     streams.forget_live()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _provider: Any = None
-_waiting: list[tuple[Callable[[Any], None], weakref.WeakSet[Any]]] = []
+_waiting: list[tuple[Callable[[Any], None], list[weakref.ref[Any]]]] = []
 """With the providers that each was called with: one that comes again is not attached to twice."""
 
 
@@ -24,12 +24,13 @@ def use(provider: Any) -> None:
 
 def whenever(attach: Callable[[Any], None]) -> None:
     """Have ``attach`` called with the provider that is in use, and with each that comes later."""
-    known: weakref.WeakSet[Any] = weakref.WeakSet()
+    known: list[weakref.ref[Any]] = []
     _waiting.append((attach, known))
     _tell(attach, known)
 
 
-def _tell(attach: Callable[[Any], None], known: weakref.WeakSet[Any]) -> None:
-    if _provider is not None and _provider not in known:
-        known.add(_provider)
+def _tell(attach: Callable[[Any], None], known: list[weakref.ref[Any]]) -> None:
+    # By identity: a neighbour's proxy provider (logfire's) is a dataclass and cannot be hashed.
+    if _provider is not None and not any(reference() is _provider for reference in known):
+        known.append(weakref.ref(_provider, known.remove))
         attach(_provider)
