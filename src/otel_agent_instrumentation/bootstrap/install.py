@@ -304,7 +304,7 @@ def close_open(wait: float = 1.0) -> None:
         observers.close_open(state.tracker, wait)
 
 
-def _end_all(wait: float) -> None:
+def _end_all(wait: float = 1.0) -> None:
     close_open(wait)
     observers = loaded_observers()
     if observers is not None:
