@@ -146,6 +146,7 @@ REASON = "agent.reason"
 SIGNAL = "agent.signal"
 # cost
 COST_MICROUSD = "agent.cost.microusd"
+RUN_COST_MICROUSD = "agent.run.cost.microusd"
 COST_SOURCE = "agent.cost.source"
 COST_DATE = "agent.cost.price_date"
 # labels of metrics alone

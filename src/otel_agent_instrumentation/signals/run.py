@@ -312,6 +312,8 @@ def end_root(tracker: RunTracker, run: Run, end_ns: int | None, error: str | Non
             end.update(finish() or {})
     run.ending.clear()
     engine.drain()  # the calls in it first
+    if run.spent is not None:
+        end[semconv.RUN_COST_MICROUSD] = round(run.spent * 1_000_000)
     end_ns = max(opened.now() if end_ns is None else end_ns, run.last_ns)  # nor before what it ended itself
     with _SDK:
         tracker.measured.run_ended(run, max(0, end_ns - run.began_ns) / 1e9, error, run.context)
