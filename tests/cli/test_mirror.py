@@ -93,7 +93,7 @@ def test_the_files_give_the_numbers_that_the_agent_had() -> None:
         work()
         flush()
         told = outline(captured.reader)
-    found = mirrored()
+        found = mirrored()
     assert {key for key in found if key not in told} == set()
     # A cost comes in whole millionths from the files.
     assert {key: value for key, value in told.items() if found.get(key) != pytest.approx(value, rel=0.02)} == {}

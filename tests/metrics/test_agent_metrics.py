@@ -110,7 +110,7 @@ def test_events_are_counted_by_source_and_their_numbers_are_mirrored(captured: C
     counted = values(captured, semconv.EVENTS, semconv.EVENT_SOURCE, semconv.EVENT_NAME)
     assert counted["planner", "plan.generated"] == 2
     assert counted["optimizer", "optimizer.benchmark_completed"] == 1
-    assert counted["coder", "task_started"] == 2
+    assert counted["coder", "task_started"] == 3  # the run's own, too
     fields = values(captured, semconv.EVENT_VALUE, semconv.EVENT_NAME, semconv.EVENT_FIELD)
     assert fields == {
         ("plan.generated", "step_count"): 7,

@@ -228,7 +228,7 @@ def test_everything_below_is_stamped_but_metrics_and_what_goes_to_the_provider(s
             work_with_others(captured, scene)
         left = everything(captured, scene.provider)
         stamped = [dict(span.attributes or {}) for span in captured.spans()]
-        stamped += [dict(log.attributes or {}) for log in captured.logs()]
+        stamped += [dict(log.attributes or {}) for log in captured.logs(roots=True)]
         lines = [line for line in captured.lines() if line.event != semconv.EVENT_RESOURCE]
     assert len(stamped) == 7  # three log events are of the session and of the run
     for attributes in stamped:
