@@ -18,6 +18,7 @@ COMMANDS = {
     "show": f"{__name__}.show",
     "emit": f"{__name__}.emit",
     "doctor": f"{__name__}.doctor",
+    "mirror": f"{__name__}.mirror",
     "redact": f"{__name__}.redact",
     "verify": f"{__name__}.verify",
 }
