@@ -76,6 +76,12 @@ class Settings(NamedTuple):
     price_file: str | None = None
     prices: dict[str, Any] = _NO_PRICES
     """The section ``[prices]`` as it stands in the file; :mod:`.metrics.prices` reads it."""
+    metrics_token: str | None = None
+    metrics_token_file: str | None = None
+    metrics_basic: str | None = None
+    metrics_anonymous: bool = False
+    metrics_cert: str | None = None
+    metrics_key: str | None = None
     ledger: bool | None = None
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None
@@ -126,6 +132,8 @@ class Settings(NamedTuple):
     blrp_delay_ms: int = 1000
     blrp_queue: int | None = None
     blrp_batch: int = 512
+    prometheus_host: str = "localhost"
+    prometheus_port: int = 9464
     metric_interval_ms: int = 60_000
     log_records: bool | None = None
     log_level: str = "notset"

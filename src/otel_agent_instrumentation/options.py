@@ -123,6 +123,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "price_file", ("OTEL_AGENT_PRICES",), str, "TOML file of prices, like the section `[prices]`; it wins over it."
     ),
+    Option("metrics_token", ("OTEL_AGENT_METRICS_TOKEN",), str, "What a scrape of `/metrics` must say: `Bearer ...`."),
+    Option("metrics_token_file", ("OTEL_AGENT_METRICS_TOKEN_FILE",), str, "A file with that token."),
+    Option("metrics_basic", ("OTEL_AGENT_METRICS_BASIC",), str, "`user:password` instead of a token, or beside it."),
+    Option("metrics_anonymous", ("OTEL_AGENT_METRICS_ANONYMOUS",), _boolean, "Let everybody read `/metrics`."),
+    Option("metrics_cert", ("OTEL_AGENT_METRICS_CERT",), str, "Certificate file: `/metrics` is served by TLS."),
+    Option("metrics_key", ("OTEL_AGENT_METRICS_KEY",), str, "Its key's file, where that is another one."),
     Option("ledger", ("OTEL_AGENT_LEDGER",), _boolean, "The ledger file, whatever exporters are chosen."),
     Option("ledger_dir", ("OTEL_AGENT_LEDGER_DIR",), str, "Folder of the ledger files."),
     Option("ledger_path", ("OTEL_AGENT_LEDGER_PATH", "AGI_LEDGER_PATH"), str, "One shared ledger file instead."),
@@ -226,6 +232,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("blrp_delay_ms", ("OTEL_BLRP_SCHEDULE_DELAY",), _count, "OTel's own."),
     Option("blrp_queue", ("OTEL_BLRP_MAX_QUEUE_SIZE",), _count, "OTel's own."),
     Option("blrp_batch", ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",), _count, "OTel's own."),
+    Option("prometheus_host", ("OTEL_EXPORTER_PROMETHEUS_HOST",), str, "OTel's own; for `agent_prometheus`."),
+    Option("prometheus_port", ("OTEL_EXPORTER_PROMETHEUS_PORT",), _count, "OTel's own; for `agent_prometheus`."),
     Option("metric_interval_ms", ("OTEL_METRIC_EXPORT_INTERVAL",), _count, "OTel's own."),
     Option(
         "log_records",

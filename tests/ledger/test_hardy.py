@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ledger_lines import BEGAN, RUN, line, write
@@ -113,6 +113,7 @@ _ODD = st.one_of(
 ).map(lambda data: data.replace(b"\n", b" "))
 
 
+@example(odd=[b'{"type":"a","cycle":false}'], packed=False, cut=0)
 @given(odd=st.lists(_ODD, max_size=6), packed=st.booleans(), cut=st.integers(0, 3000))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_whole_line_is_read_whatever_stands_between(odd, packed, cut, tmp_path):

@@ -138,10 +138,15 @@ def test_a_client_that_lags_is_told_so_and_can_have_the_rest(tmp_path):
         async with connect(there.url(since=0), additional_headers=BEARER, max_queue=1, compression=None) as slow:
             while "event" not in json.loads(await slow.recv()):
                 pass
-            big = "x" * 100_000
+            big = "word " * 20_000
+            quick = Listener(type="last")
+            waiting = asyncio.create_task(quick.listen(f"ws://127.0.0.1:{there.port}/stream"))
+            await until(lambda: quick.position is not None)
             for number in range(300):
                 add(tmp_path, "a", f"work.{number}", tags={"big": big})
-            await asyncio.sleep(2)  # reads nothing: what waits for it grows beyond its bound
+            add(tmp_path, "a", "last")
+            await until(lambda: bool(quick.events))  # meanwhile it reads nothing: what waits grows beyond its bound
+            await ended(waiting)
             listener = Listener(since=None, type="work.*")
             async with asyncio.timeout(PATIENCE):
                 async for message in slow:
@@ -153,7 +158,7 @@ def test_a_client_that_lags_is_told_so_and_can_have_the_rest(tmp_path):
                     listener.events += [told["event"]] if "event" in told else []
         got = len(listener.events)
         assert 0 < got < 300
-        assert listener.lagged == 300 - got
+        assert listener.lagged == 301 - got
         listening = asyncio.create_task(listener.listen(f"ws://127.0.0.1:{there.port}/stream"))
         await until(lambda: len(listener.events) == 300)
         await ended(listening)
@@ -209,6 +214,7 @@ def test_a_browser_is_let_in_once_and_keeps_a_cookie(tmp_path):
         assert (answer.status, answer.getheader("Location")) == (303, "/")
         cookie = answer.getheader("Set-Cookie", "")
         assert all(word in cookie for word in ("HttpOnly", "SameSite=Strict"))
+        assert TOKEN not in cookie
         request = urllib.request.Request(page, headers={"Cookie": cookie.partition(";")[0]})
         with urllib.request.urlopen(request) as told:  # noqa: S310 - of our own server
             assert b"/stream" in told.read()
@@ -224,21 +230,62 @@ def test_a_token_is_made_and_printed_where_none_is_given(tmp_path):
         assert asyncio.run(refused(there.url(), **BEARER)) == 401
 
 
-def test_a_line_that_another_program_wrote_leaves_redacted(tmp_path):
+def test_a_line_that_another_program_wrote_leaves_redacted_and_one_that_is_none_stops_nothing(tmp_path):
     secret = "sk-" + "ant-api03-" + "a1B2c3D4" * 6
 
     async def hear(there: Server) -> list[Any]:
-        listener = Listener(since="0")
-        listening = asyncio.create_task(listener.listen(f"ws://127.0.0.1:{there.port}/stream"))
-        await until(lambda: len(listener.events) == 1)
-        await ended(listening)
-        return listener.events
+        listener, live = Listener(since="0"), Listener()
+        url = f"ws://127.0.0.1:{there.port}/stream"
+        listening = [asyncio.create_task(one.listen(url)) for one in (listener, live)]
+        await until(lambda: live.position is not None and len(listener.events) == 3)
+        with (tmp_path / "old.jsonl").open("a") as file:
+            file.write(told)
+        await until(lambda: len(listener.events) == 6 and len(live.events) == 3)
+        for task in listening:
+            await ended(task)
+        return listener.events + live.events
 
-    (tmp_path / "old.jsonl").write_text(json.dumps({"event": "eval", "ts": 1761800000, "note": f"use {secret}"}) + "\n")
+    # As the shell function writes it: the keys were looked at, the values were not.
+    shell = line("shell.said", {}) | {"payload": {"note": f"use {secret}", "redacted_fields": ["payload.password"]}}
+    told = "".join(
+        json.dumps(one) + "\n"
+        for one in (
+            {"event": "eval", "ts": 1761800000, "note": f"use {secret}"},
+            line("no.object", {}) | {"payload": secret},
+            shell | {"beside": [secret], "tags": {"key": secret}},
+            line("after.it", {}),
+        )
+    )
+    (tmp_path / "old.jsonl").write_text(told)
     with server(tmp_path) as there:
-        (told,) = asyncio.run(hear(there))
-    assert secret not in json.dumps(told)
-    assert told["payload"]["redacted_fields"] == ["payload.note"]
+        heard = asyncio.run(hear(there))
+    assert secret not in json.dumps(heard)
+    assert [one["event"] for one in heard] == ["eval", "shell.said", "after.it"] * 3
+    assert heard[0]["payload"]["redacted_fields"] == ["payload.note"]
+    assert heard[1]["payload"]["redacted_fields"] == ["payload.note", "payload.password"]
+
+
+def test_a_position_among_many_files_leads_back(tmp_path):
+    async def come_back(there: Server) -> list[str]:
+        listener = Listener()
+        url = f"ws://127.0.0.1:{there.port}/stream"
+        for number in range(2):
+            listening = asyncio.create_task(listener.listen(url))
+            await until(lambda: listener.position is not None)
+            add(tmp_path, f"p{number}", f"work.{number}")
+            await until(lambda number=number: len(listener.events) > number)
+            await ended(listening)
+            add(tmp_path, "q", f"between.{number}")
+        listening = asyncio.create_task(listener.listen(url))
+        await until(lambda: len(listener.events) >= 4)
+        await ended(listening)
+        assert len(listener.position or "") > 8192  # as long an address as servers take by themselves
+        return events(listener)
+
+    for number in range(600):
+        add(tmp_path, f"p{number}", "before")
+    with server(tmp_path) as there:
+        assert asyncio.run(come_back(there)) == ["work.0", "between.0", "work.1", "between.1"]
 
 
 def test_it_ends_on_sigterm_and_says_what_is_wrong_with_its_port(tmp_path):

@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": f"{__name__}.serve",
     "emit": f"{__name__}.emit",
     "doctor": f"{__name__}.doctor",
+    "mirror": f"{__name__}.mirror",
     "redact": f"{__name__}.redact",
     "verify": f"{__name__}.verify",
 }

@@ -34,8 +34,12 @@ _decoder = msgspec.json.Decoder(Head)
 def decode(data: bytes) -> Head:
     """Read one line. Raises `ValueError` where it is none."""
     try:
-        return _decoder.decode(data)
+        head = _decoder.decode(data)
     except msgspec.MsgspecError as error:
         if isinstance(error, ValueError):
             raise
         raise ValueError(str(error)) from error
+    if bytes(head.payload)[:1] != b"{":
+        msg = "the payload is no object"
+        raise ValueError(msg)
+    return head

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - what a user may name: pages of this machine itself are meant then
 _FORMS = "text/plain; charset=utf-8"
 
 
@@ -42,7 +43,9 @@ class Admission:
     def __init__(self, token: str, host: str, port: int, origins: Iterable[str] = ()) -> None:
         self._token = token.encode()
         self._cookie = f"otel-agent-{port}"  # cookies know no ports: two servers must not share one
-        names = LOOPBACK if host in LOOPBACK else (host,)
+        # Any character may be in a token, few in a cookie; and a browser need not keep the token itself.
+        self._pass = hmac.new(self._token, self._cookie.encode(), "sha256").hexdigest()
+        names = LOOPBACK if host in (*LOOPBACK, *_ANY) else (host,)
         own = {f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}" for name in names}
         self._origins = own | {origin.rstrip("/") for origin in origins}
 
@@ -61,10 +64,12 @@ class Admission:
                 "A page of another origin may not read the stream; `otel-agent serve --origin` allows one.\n",
             )
         given = query.pop("token", [""])[-1]
-        if parts.path == "/" and self._is_token(given):
+        if parts.path == "/" and _same(given, self._token):
             return self._let_in()
         kind, _, bearer = authorization.partition(" ")
-        if (kind.lower() == "bearer" and self._is_token(bearer.strip())) or self._is_token(self._in(cookies)):
+        if (kind.lower() == "bearer" and _same(bearer.strip(), self._token)) or _same(
+            self._in(cookies), self._pass.encode()
+        ):
             return Asked(parts.path, query)
         return Answer(
             HTTPStatus.UNAUTHORIZED,
@@ -72,9 +77,6 @@ class Admission:
             "browser. `otel-agent serve` printed it.\n",
             (*Answer._field_defaults["headers"], ("WWW-Authenticate", "Bearer")),
         )
-
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token)
 
     def _in(self, cookies: str) -> str:
         try:
@@ -84,6 +86,10 @@ class Admission:
         return found.value if found is not None else ""
 
     def _let_in(self) -> Answer:
-        cookie = f"{self._cookie}={self._token.decode()}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{self._cookie}={self._pass}; HttpOnly; SameSite=Strict; Path=/"
         headers = (("Location", "/"), ("Set-Cookie", cookie), ("Cache-Control", "no-store"))
         return Answer(HTTPStatus.SEE_OTHER, "", (*headers, ("Referrer-Policy", "no-referrer")))
+
+
+def _same(given: str, wanted: bytes) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted)

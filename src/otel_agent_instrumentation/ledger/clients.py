@@ -71,12 +71,14 @@ class Clients:
         if not clients:
             del self._wanting[wanted]
 
-    def tell(self, told: Told, message: Callable[[], bytes]) -> None:
-        """Give an event to all that want it; its message is made if somebody does."""
+    def tell(self, told: Told, message: Callable[[], bytes | None]) -> None:
+        """Give an event to all that want it; its message, if it has one, is made if somebody does."""
         made: bytes | None = None
         for wants, clients in self._wanting.values():
             if wants(told.head):
                 made = message() if made is None else made
+                if made is None:
+                    return
                 for client in clients:
                     client.put(made)
 

@@ -7,11 +7,12 @@ line, so a rename or a compression between two looks loses and doubles nothing.
 
 from __future__ import annotations
 
+import heapq
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import segments
+from . import positions, segments
 from .reader import read, run_by_name, time_ns
 
 if TYPE_CHECKING:
@@ -96,7 +97,10 @@ class Follower:
     def active(self) -> dict[str, int]:
         """The same of the files that a position names."""
         least = time.time_ns() - ACTIVE_NS
-        return {key: one.offset for key, one in self._known.items() if one.written_ns > least}
+        named = [(one.written_ns, key, one.offset) for key, one in self._known.items() if one.written_ns > least]
+        if len(named) > positions.MOST_FILES:
+            named = heapq.nlargest(positions.MOST_FILES, named)
+        return {key: offset for _, key, offset in named}
 
     def _look(self, found: list[Told] | None) -> None:
         self.more = False

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _FIRST = "p1"
 _PART = re.compile(r"([0-9a-f]{16})-([0-9a-f]{1,15})")
-_LONGEST = 65_536
+MOST_FILES = 2000
+"""Files that a position names; of more the ones that were written to last."""
+LONGEST = 65_536
+"""Characters of a position."""
 
 
 class Position(NamedTuple):
@@ -37,7 +40,7 @@ def read(word: str) -> Position:
 
     Raises `ValueError`.
     """
-    if word.startswith(_FIRST + ".") and len(word) <= _LONGEST:
+    if word.startswith(_FIRST + ".") and len(word) <= LONGEST:
         _, time_ns, *parts = word.split(".")
         found = [_PART.fullmatch(part) for part in parts]
         if re.fullmatch(r"[0-9]{1,20}", time_ns) and all(found):

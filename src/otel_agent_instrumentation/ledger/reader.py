@@ -33,6 +33,8 @@ _PARTS = r"(\.\d+-\d+)?(\.\d+)?\.jsonl(\.gz)?"
 _FIRST_LINES = 8
 _OUT_OF_ORDER = 256
 """How many lines of one file may stand before an older one: times are taken before a line has its place."""
+_MOST_HELD = 8 * 1024 * 1024
+"""Bytes of them: long lines are held fewer at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +184,22 @@ def _of(run_id: str, told: Iterator[Head | None]) -> Iterator[Head | None]:
 def _in_order(told: Iterator[Head | None]) -> Iterator[tuple[int, Head | None]]:
     """The lines of a file that is almost in order, in order; one that cannot be read stays beside its neighbour."""
     window: list[tuple[int, int, Head | None]] = []
-    time = 0
+    time = size = 0
     for number, one in enumerate(told):
         time = time_ns(one) if one is not None else time
+        size += _size(one)
         heapq.heappush(window, (time, number, one))
-        if len(window) > _OUT_OF_ORDER:
+        while len(window) > _OUT_OF_ORDER or size > _MOST_HELD:
             first = heapq.heappop(window)
+            size -= _size(first[2])
             yield first[0], first[2]
     while window:
         first = heapq.heappop(window)
         yield first[0], first[2]
+
+
+def _size(one: Head | None) -> int:
+    return len(bytes(one.payload)) if one is not None else 0
 
 
 def _first_time(file: Path) -> int:

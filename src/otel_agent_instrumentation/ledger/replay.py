@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from . import positions, segments
 from .follow import Told
@@ -76,28 +77,30 @@ class _Wanted(NamedTuple):
     folder: Path
 
     def lines(self) -> Iterator[Told]:
-        path = self._there()
-        if path is None:
-            return
-        run_id, clock = run_by_name(path), 0
-        with segments.opened(path) as stream:
-            for data, end in segments.raw(stream, self.begin):
-                if end > self.place.offset:
-                    return
-                told = read(data, run_id) if data is not None else None
-                if told is None:
-                    continue
-                clock = max(clock, time_ns(told[0]))
-                if clock > self.after:
-                    yield Told(clock, self.place.key, end, *told)
+        with ExitStack() as stack:
+            stream = self._opened(stack)
+            if stream is not None:
+                yield from self._in(stream)
 
-    def _there(self) -> Path | None:
-        """The file, wherever a rotation or a compression has moved it meanwhile."""
-        for path in (self.place.path, *segments.segments(self.folder)):
-            try:
-                with segments.opened(path) as stream:
-                    if segments.key(stream, path.name) == self.place.key:
-                        return path
-            except OSError:
+    def _in(self, stream: IO[bytes]) -> Iterator[Told]:
+        run_id, clock = run_by_name(self.place.path), 0
+        for data, end in segments.raw(stream, self.begin):
+            if end > self.place.offset:
+                return
+            told = read(data, run_id) if data is not None else None
+            if told is None:
                 continue
+            clock = max(clock, time_ns(told[0]))
+            if clock > self.after:
+                yield Told(clock, self.place.key, end, *told)
+
+    def _opened(self, stack: ExitStack) -> IO[bytes] | None:
+        """The file, wherever a rotation or a compression has moved it meanwhile; None: it was removed."""
+        for path in (self.place.path, *segments.segments(self.folder)):
+            with suppress(OSError), ExitStack() as opening:
+                stream = opening.enter_context(segments.opened(path))
+                if segments.key(stream, path.name) == self.place.key:
+                    stream.seek(0)
+                    stack.push(opening.pop_all())
+                    return stream
         return None

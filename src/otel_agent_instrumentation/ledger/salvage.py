@@ -69,7 +69,7 @@ def _plain(event: str, keys: dict[str, Any], run_id: str) -> Line:
         timestamp=envelope.timestamp(time_ns) if time_ns else "",
         source=source if isinstance(source, str) else envelope.source(event, None),
         run_id=run if isinstance(run, str) and run else run_id,
-        cycle=cycle if isinstance(cycle, int) and 0 <= cycle < 1 << 31 else 0,
+        cycle=cycle if type(cycle) is int and 0 <= cycle < 1 << 31 else 0,
         event=event,
         payload=told,
         tags=keys["tags"] if isinstance(keys.get("tags"), (dict, list)) else tags,

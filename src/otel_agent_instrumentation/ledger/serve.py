@@ -17,15 +17,13 @@ from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from ..core.contain import Contained
-from ..envelope import line as envelope
 from . import filters, positions, replay
 from .admission import LOOPBACK as LOOPBACK  # noqa: PLC0414 - shown to others
 from .admission import Admission, Answer, Asked
 from .clients import Clients
 from .follow import MARGIN_NS, Follower
+from .leaving import leaving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -57,7 +55,7 @@ class Stream:
     """One folder's events, told to any number of clients."""
 
     def __init__(self, folder: Path, policy: Policy) -> None:
-        """Begin at the end of what is there. ``policy`` redacts the lines that another program wrote."""
+        """Begin at the end of what is there. ``policy`` redacts each line once more: others write there, too."""
         self._folder = folder
         self._policy = policy
         self._follower = Follower(folder)
@@ -88,8 +86,9 @@ class Stream:
     def _position(self) -> str:
         return positions.write(self._time_ns, self._offsets.items())
 
-    def _message(self, told: Told, position: str) -> bytes:
-        return b'{"position":"%b","event":%b}' % (position.encode(), leaving(told, self._policy))
+    def _message(self, told: Told, position: str) -> bytes | None:
+        event = leaving(told.data, self._policy)
+        return b'{"position":"%b","event":%b}' % (position.encode(), event) if event is not None else None
 
     async def serve(self, connection: ServerConnection) -> None:
         """Tell one client what it asked for, until it leaves."""
@@ -127,20 +126,9 @@ class Stream:
         while some := await asyncio.to_thread(lambda: list(islice(found, _AT_ONCE))):
             for told, position in some:
                 last = position
-                if wants(told.head):
-                    await send(self._message(told, position))
+                if wants(told.head) and (message := self._message(told, position)) is not None:
+                    await send(message)
         return last
-
-
-def leaving(told: Told, policy: Policy) -> bytes:
-    """The line as it may leave: what another program wrote (a shell, an old ledger) is redacted here."""
-    if b'"redacted_fields"' in bytes(told.head.payload) and b"\n" not in (data := told.data.strip()):
-        return data
-    line = envelope.decode(told.data)
-    payload, paths = policy.payload(line.payload, "payload")
-    tags, _ = policy.payload(line.tags, "tags")
-    line = msgspec.structs.replace(line, payload={**payload, "redacted_fields": sorted(paths)}, tags=tags)
-    return envelope.encode(line).strip()
 
 
 def wanted_by(asked: Asked) -> _Wanted:
@@ -155,8 +143,11 @@ async def serving(
     stream: Stream, host: str, port: int, token: str, origins: tuple[str, ...] = ()
 ) -> AsyncGenerator[int]:
     """Serve ``stream`` while the context lasts; yields the port. Raises `OSError` where it cannot be had."""
+    from websockets import http11
     from websockets.asyncio.server import serve
 
+    # A position among many files is longer than the library lets an address be; it has no other way to say so.
+    http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, 2 * positions.LONGEST)
     admission: list[Admission] = []
 
     def answer(connection: ServerConnection, request: Request) -> Response | None:
