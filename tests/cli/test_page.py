@@ -315,11 +315,11 @@ def test_dark_and_light_differ(tab, tmp_path, capsys):
     page = tmp_path / "report.html"
     assert main(["report", str(write(tmp_path / "x.jsonl", RUN_LINES)), "-o", str(page)]) == 0
     found = []
-    for dark in (False, True):
-        tab.dark(dark)
+    for scheme in ("light", "dark"):
+        tab.prefer(scheme)
         tab.open(page.as_uri())
         found.append(tab.js("['backgroundColor', 'color'].map((name) => getComputedStyle(document.body)[name])"))
-    tab.dark(False)
+    tab.prefer("light")
     assert found == [["rgb(252, 252, 251)", "rgb(27, 30, 33)"], ["rgb(22, 24, 27)", "rgb(228, 230, 232)"]]
 
 

@@ -122,10 +122,9 @@ class Tab:
         """Take a picture of what is in sight."""
         file.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
 
-    def dark(self, dark: bool) -> None:
-        """Prefer dark, or light."""
-        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.send("Emulation.setEmulatedMedia", features=features)
+    def prefer(self, scheme: str) -> None:
+        """Prefer `dark` or `light`."""
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
 
 @contextmanager
