@@ -52,7 +52,7 @@ FREE = {
     *(f"{signal}_{what}" for signal in ("traces", "logs", "metrics") for what in ("exporter", "endpoint", "protocol")),
     *("endpoint", "protocol"),
     *("prometheus_host", "metrics_token", "metrics_token_file", "metrics_basic", "metrics_cert", "metrics_key"),
-    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file"),
+    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file", "completion_hook"),
 }
 DEFAULTS = config.defaults()
 TRIED = [option for option in config.OPTIONS if option.name in BAD]
