@@ -98,6 +98,7 @@ class Settings(NamedTuple):
     ledger_keep_days: float | None = None
     ledger_keep_bytes: int | None = None
     ledger_chain: bool = False
+    stream_token: str | None = None
     exit_timeout: float = 2.0
     queue_bytes: int = 64 * 1024 * 1024
     sigterm: bool = True

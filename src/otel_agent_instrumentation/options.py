@@ -190,6 +190,7 @@ OPTIONS: tuple[Option, ...] = (
         _boolean,
         "Each line carries a digest over itself and the digest before it: see `otel-agent verify`.",
     ),
+    Option("stream_token", ("OTEL_AGENT_STREAM_TOKEN",), str, "Token of `otel-agent serve`; else it makes one."),
     Option("exit_timeout", ("OTEL_AGENT_EXIT_TIMEOUT",), _positive, "Seconds that a flush may add to the exit."),
     Option("queue_bytes", ("OTEL_AGENT_QUEUE_BYTES",), _count, "Most bytes that wait for one exporter."),
     Option("sigterm", ("OTEL_AGENT_SIGTERM",), _boolean, "Flush on SIGTERM where the agent has no handler."),

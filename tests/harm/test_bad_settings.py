@@ -53,6 +53,7 @@ FREE = {
     *("endpoint", "protocol"),
     *("prometheus_host", "metrics_token", "metrics_token_file", "metrics_basic", "metrics_cert", "metrics_key"),
     *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file", "completion_hook"),
+    "stream_token",
 }
 DEFAULTS = config.defaults()
 TRIED = [option for option in config.OPTIONS if option.name in BAD]
