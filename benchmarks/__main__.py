@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench [ARGS='calls chunks blocks tools commands mcp start redaction']`: ratios to their floors, and times.
+"""`make bench [ARGS='calls chunks blocks tools commands monitor mcp start redaction']`: ratios to floors, and times.
 
 Rounds are interleaved: the variants take turns in blocks of milliseconds, so that what the machine does meanwhile falls
 on all alike.
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from . import blocks, commands, fixtures, mcp_calls, redaction, start, tools, variants
+from . import blocks, commands, fixtures, mcp_calls, monitor, redaction, start, tools, variants
 from .rounds import ROUNDS, one_round
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _has_official() -> bool:
 
 def main() -> None:
     """Run the benchmarks that are named, or all."""
-    chosen = sys.argv[1:] or ["calls", "chunks", "blocks", "tools", "commands", "mcp", "start", "redaction"]
+    chosen = sys.argv[1:] or ["calls", "chunks", "blocks", "tools", "commands", "monitor", "mcp", "start", "redaction"]
     os.environ["OTEL_AGENT_SUMMARY"] = "false"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -93,6 +93,8 @@ def main() -> None:
             tools.main()
         if "commands" in chosen:
             commands.main()
+        if "monitor" in chosen:
+            monitor.main(_rounds)
     if "mcp" in chosen:
         mcp_calls.main()
     if "start" in chosen:
