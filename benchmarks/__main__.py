@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench [ARGS='calls chunks blocks tools commands monitor mcp start redaction']`: ratios to floors, and times.
+"""`make bench [ARGS='calls chunks ...']`: ratios to floors, and times; the names are those of `AREAS`.
 
 Rounds are interleaved: the variants take turns in blocks of milliseconds, so that what the machine does meanwhile falls
 on all alike.
@@ -11,9 +11,10 @@ import os
 import statistics
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import blocks, commands, fixtures, mcp_calls, monitor, redaction, start, tools, variants
+from . import blocks, commands, emit, fixtures, mcp_calls, monitor, redaction, scrapes, start, tools, variants
 from .rounds import ROUNDS, one_round
 
 if TYPE_CHECKING:
@@ -77,30 +78,36 @@ def _has_official() -> bool:
     return True
 
 
+AREAS: dict[str, Callable[[], None]] = {
+    "calls": calls,
+    "chunks": chunks,
+    "blocks": lambda: blocks.main(_rounds),
+    "tools": tools.main,
+    "commands": commands.main,
+    "monitor": lambda: monitor.main(_rounds),
+    "mcp": mcp_calls.main,
+    "start": start.main,
+    "redaction": redaction.main,
+    "metrics": scrapes.main,
+    "emit": emit.main,
+}
+
+
 def main() -> None:
     """Run the benchmarks that are named, or all."""
-    chosen = sys.argv[1:] or ["calls", "chunks", "blocks", "tools", "commands", "monitor", "mcp", "start", "redaction"]
+    chosen = sys.argv[1:] or list(AREAS)
+    unknown = [name for name in chosen if name not in AREAS]
+    if unknown:
+        sys.exit(f"no benchmark is named {', '.join(unknown)}: there are {', '.join(AREAS)}")
     os.environ["OTEL_AGENT_SUMMARY"] = "false"
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        if "calls" in chosen:
-            calls()
-        if "chunks" in chosen:
-            chunks()
-        if "blocks" in chosen:
-            blocks.main(_rounds)
-        if "tools" in chosen:
-            tools.main()
-        if "commands" in chosen:
-            commands.main()
-        if "monitor" in chosen:
-            monitor.main(_rounds)
-    if "mcp" in chosen:
-        mcp_calls.main()
-    if "start" in chosen:
-        start.main()
-    if "redaction" in chosen:
-        redaction.main()
+    home = Path.cwd()
+    for name in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)  # What a benchmark writes goes with it.
+            try:
+                AREAS[name]()
+            finally:
+                os.chdir(home)
 
 
 if __name__ == "__main__":

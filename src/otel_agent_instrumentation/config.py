@@ -84,6 +84,12 @@ class Settings(NamedTuple):
     monitor_model_seconds: float | None = None
     monitor_spike: float = 10.0
     monitor_error_rate: float = 0.5
+    metrics_token: str | None = None
+    metrics_token_file: str | None = None
+    metrics_basic: str | None = None
+    metrics_anonymous: bool = False
+    metrics_cert: str | None = None
+    metrics_key: str | None = None
     ledger: bool | None = None
     ledger_dir: str = "logs/telemetry"
     ledger_path: str | None = None
@@ -99,6 +105,7 @@ class Settings(NamedTuple):
     ledger_keep_days: float | None = None
     ledger_keep_bytes: int | None = None
     ledger_chain: bool = False
+    stream_token: str | None = None
     exit_timeout: float = 2.0
     queue_bytes: int = 64 * 1024 * 1024
     sigterm: bool = True
@@ -133,6 +140,8 @@ class Settings(NamedTuple):
     blrp_delay_ms: int = 1000
     blrp_queue: int | None = None
     blrp_batch: int = 512
+    prometheus_host: str = "localhost"
+    prometheus_port: int = 9464
     metric_interval_ms: int = 60_000
     log_records: bool | None = None
     log_level: str = "notset"

@@ -159,6 +159,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             semconv.ARTIFACTS_DELETED,
             semconv.ARTIFACTS_UNTRACKED,
             semconv.COST_MICROUSD,
+            semconv.RUN_COST_MICROUSD,
             semconv.COST_DATE,
         ),
         _HIGH,

@@ -146,6 +146,7 @@ REASON = "agent.reason"
 SIGNAL = "agent.signal"
 # cost
 COST_MICROUSD = "agent.cost.microusd"
+RUN_COST_MICROUSD = "agent.run.cost.microusd"
 COST_SOURCE = "agent.cost.source"
 COST_DATE = "agent.cost.price_date"
 # labels of metrics alone
@@ -198,6 +199,9 @@ TASK_EVENTS = "task_"
 EVENT_ALERT = "alert_triggered"
 EVENT_SNAPSHOT = "performance_metric"
 EVENT_PLAIN = "ledger_record"
+EVENT_TASKS = tuple(f"{TASK_EVENTS}{word}" for word in ("started", "completed", "failed", "cancelled"))
+EVENT_SESSION_START = "session_start"
+EVENT_SESSION_END = "session_end"
 # of the run API: the core events of the envelope (E2), and states
 EVENT_PLAN_GENERATED = "plan.generated"
 EVENT_STEP_STARTED = "plan.step_started"

@@ -300,7 +300,7 @@ def test_every_line_keeps_the_schema(scripted):
 def test_nothing_that_was_said_is_told_of_an_unchanged_agent(unchanged):
     text = "".join(file.read_text() for file in unchanged.files)
     for said in ("duration", "ValueError", "tests pass", "may be None"):
-        assert said not in text.replace("duration_ms", "").replace("durations.py", "")
+        assert said not in re.sub(r"duration_(ms|seconds)|durations\.py", "", text)
     told = [one for one in unchanged.lines() if "durations.py" in str(one.payload)]
     assert {one.event for one in told} == {"artifact.modified"}  # the file's name, by what was done to it
 
@@ -332,3 +332,12 @@ def test_no_tree_fails_the_demo(tmp_path):
     assert told.code == 1
     assert "left no ledger file in logs/telemetry" in told.err
     assert not (tmp_path / "logs").exists()
+
+
+def test_an_unchanged_agents_life_is_told_without_a_word_of_its_own(unchanged):
+    told = Counter(line.event for line in unchanged.lines() if line.tags.get("category"))
+    assert told == {"session_start": 1, "task_started": 1, "task_completed": 1, "session_end": 1}
+    own = [line for line in unchanged.lines() if line.tags.get("category")]
+    assert len({line.run_id for line in own}) == 1
+    (ended,) = [line.payload for line in own if line.event == "task_completed"]
+    assert (ended["outcome"], ended["cycles"]) == ("ok", 3)

@@ -36,7 +36,7 @@ from otel_agent_instrumentation.testing.provider import (
     openai_chat_stream,
     openai_error,
 )
-from stack_parts import CONFIG, ROOT, TOKEN, Collector, Program, Prometheus, ended, free_ports, get, until
+from stack_parts import CONFIG, ROOT, TOKEN, Collector, Program, Prometheus, ended, free_ports, get, prices, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,7 @@ class Stack:
             "OTEL_SERVICE_NAME": service,
             "OTEL_AGENT_SEMCONV": "dual",
             "OTEL_AGENT_LEDGER": "false",
+            "OTEL_AGENT_PRICES": prices(self.folder),
             "PROVIDER": self.provider.url,
             "STOP": str(self.stop(way)),
             **settings,
@@ -122,7 +123,6 @@ def panels(*, trouble: bool) -> list[tuple[str, Panel, str]]:
         for panel in board.panels
         if panel.trouble is trouble
         for target in panel.targets
-        if "agent_cost_" not in target.expr
     ]
 
 
@@ -226,7 +226,7 @@ ALERTS = {
     for path in (CONFIG / "prometheus" / "rules").glob("*.yml")
     for group in yaml.safe_load(path.read_text())["groups"]
     for rule in group["rules"]
-    if "alert" in rule and "cost" not in rule["expr"] and "spend" not in rule["expr"]
+    if "alert" in rule
 }
 
 

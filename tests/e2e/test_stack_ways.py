@@ -21,7 +21,7 @@ from otel_agent_instrumentation.testing.otlp_grpc import GrpcSink
 from otel_agent_instrumentation.testing.otlp_sink import OtlpSink
 from otel_agent_instrumentation.testing.provider import Provider, Received, Reply, Tokens, openai_chat, openai_error
 from stack_outage import outage
-from stack_parts import TOKEN, Collector, ended, until
+from stack_parts import TOKEN, Collector, ended, prices, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,8 @@ def answer(received: Received) -> Reply:
     model = received.json()["model"]
     if model == "down":
         return openai_error(500, message="out of order")
-    return openai_chat(tokens=Tokens(9_000_000, 900_000) if model == "dear" else Tokens(100, 30), model=model)
+    tokens = {"dear": Tokens(9_000_000, 900_000), "not cheap": Tokens(30_000, 10_000)}
+    return openai_chat(tokens=tokens.get(model, Tokens(100, 30)), model=model)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def made(chain: list[Collector], tmp_path_factory: pytest.TempPathFactory) -> tu
             cwd=folder,
             env={key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
             | chain[0].for_agents
-            | {"PROVIDER": provider.url, "OTEL_AGENT_LEDGER": "true"},
+            | {"PROVIDER": provider.url, "OTEL_AGENT_LEDGER": "true", "OTEL_AGENT_PRICES": prices(folder)},
             stdout=subprocess.PIPE,
         )
     return json.loads(done.stdout), folder

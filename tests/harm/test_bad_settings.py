@@ -19,13 +19,24 @@ NUMBER = ("abc", "-1", "0", "nan", "inf", "1e400", "9" * 30, "9" * 5000, "0x10",
 WORD = ("everything", "1.42", "☃")
 BAD: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ("sdk_disabled", "implicit_run", "ledger", "sigterm", "summary", "guard_all", "log_records"), BOOLEAN
+        (
+            "sdk_disabled",
+            "implicit_run",
+            "ledger",
+            "sigterm",
+            "summary",
+            "guard_all",
+            "log_records",
+            "metrics_anonymous",
+        ),
+        BOOLEAN,
     ),
     **dict.fromkeys(("run_idle", "exit_timeout", "content_limit", "queue_bytes", "loop_calls"), NUMBER),
     **dict.fromkeys(("bsp_delay_ms", "bsp_queue", "bsp_batch", "blrp_delay_ms", "blrp_queue", "blrp_batch"), NUMBER),
     **dict.fromkeys(("metric_interval_ms", "timeout", "traces_timeout", "logs_timeout", "metrics_timeout"), NUMBER),
     **dict.fromkeys(("monitor_tool_seconds", "monitor_model_seconds", "monitor_memory_interval"), NUMBER),
     **dict.fromkeys(("monitor_memory_bytes", "monitor_spike", "monitor_error_rate"), NUMBER),
+    "prometheus_port": NUMBER,
     "semconv": WORD,
     "content": WORD,
     "ledger_tcp": ("localhost", "localhost:", ":4000", "host:name", "host:0", "host:70000", "☃"),
@@ -42,7 +53,10 @@ FREE = {
     *("disabled", "agent_name", "ledger_dir", "ledger_path", "service_name", "id_generator"),
     *(f"{signal}_{what}" for signal in ("traces", "logs", "metrics") for what in ("exporter", "endpoint", "protocol")),
     *("endpoint", "protocol"),
-    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file", "monitor_export"),
+    *("prometheus_host", "metrics_token", "metrics_token_file", "metrics_basic", "metrics_cert", "metrics_key"),
+    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file"),
+    "stream_token",
+    "monitor_export",
 }
 DEFAULTS = config.defaults()
 TRIED = [option for option in config.OPTIONS if option.name in BAD]
@@ -170,7 +184,7 @@ def test_the_agent_runs_and_each_fault_is_told_once(environment, count, tmp_path
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["chatcmpl-1"] * 2
     lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("otel-agent: 0 ")]
-    warnings = [line for line in lines if not line.startswith(("otel-agent: 4 events", "otel-agent: 3 events"))]
+    warnings = [line for line in lines if not line.startswith(("otel-agent: 7 events", "otel-agent: 8 events"))]
     assert len(warnings) == count, done.stderr
     assert all(line.startswith("otel-agent: ") for line in warnings), done.stderr
     assert "internal fault" not in done.stderr

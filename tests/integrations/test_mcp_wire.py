@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import importlib
 import inspect
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +41,7 @@ DONE = {"content": [{"type": "text", "text": "done, api_key=sk-proj-abcdefghijkl
 
 
 @asynccontextmanager
-async def plain_peer() -> AsyncGenerator[tuple[Any, list[Any]]]:
+async def plain_peer(done: dict[str, Any] = DONE) -> AsyncGenerator[tuple[Any, list[Any]]]:
     """A session with a peer of no library, which never sends `_meta`; and what it was sent."""
     import mcp
     from mcp.shared.message import SessionMessage
@@ -54,7 +57,7 @@ async def plain_peer() -> AsyncGenerator[tuple[Any, list[Any]]]:
             if getattr(message, "id", None) is None:
                 continue
             sent.append(message.params)
-            result = HELLO if message.method == "initialize" else DONE if message.method == "tools/call" else {}
+            result = HELLO if message.method == "initialize" else done if message.method == "tools/call" else {}
             if message.method == "tools/list":
                 result = {"tools": [{"name": "add", "inputSchema": {"type": "object"}}]}
             reply = types.JSONRPCResponse(jsonrpc="2.0", id=message.id, result=result)
@@ -212,6 +215,32 @@ def test_arguments_and_result_are_told_where_content_is_on_and_redacted(
     assert "note://" in left
     assert "hunter2" not in left
     assert "sk-proj" not in left
+
+
+def test_pictures_sounds_and_files_of_a_result_are_a_digest_and_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    raw = bytes(range(256)) * 3
+    data = base64.b64encode(raw).decode()
+    content = [
+        {"type": "image", "data": data, "mimeType": "image/png"},
+        {"type": "audio", "data": data, "mimeType": "audio/wav"},
+        {"type": "resource", "resource": {"uri": "file:///a.pdf", "mimeType": "application/pdf", "blob": data}},
+    ]
+
+    async def main() -> None:
+        async with plain_peer({"content": content}) as (session, _):
+            await used(session)
+
+    with capture() as captured:
+        asyncio.run(main())
+        (span,) = (span for span in captured.spans() if span.name == "tools/call add")
+        left = str([dict(it.attributes or {}) for it in captured.spans()]) + str(captured.lines())
+    image, sound, file = json.loads(str((span.attributes or {})[semconv.TOOL_CALL_RESULT]))
+    facts = {"type": "blob", "sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
+    assert image["data"] == {**facts, "modality": "image", "mime_type": "image/png"}
+    assert sound["data"] == {**facts, "modality": "audio", "mime_type": "audio/wav"}
+    assert file["resource"]["blob"] == {**facts, "modality": "document", "mime_type": "application/pdf"}
+    assert data[100:130] not in left
 
 
 def _standing() -> dict[str, Any]:

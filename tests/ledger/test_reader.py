@@ -10,7 +10,7 @@ import pytest
 
 from ledger_lines import BEGAN, RUN, line, root, write
 from otel_agent_instrumentation.core.runs import Run
-from otel_agent_instrumentation.ledger import reader
+from otel_agent_instrumentation.ledger import reader, segments
 from otel_agent_instrumentation.ledger.lines import Event
 from otel_agent_instrumentation.ledger.writer import Writer
 
@@ -99,7 +99,7 @@ def test_a_line_that_cannot_be_read_is_counted_and_passed_over(bad, tmp_path):
 
 
 def test_an_endless_line_is_not_read_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "_LONGEST_LINE", 1000)
+    monkeypatch.setattr(segments, "LONGEST_LINE", 1000)
     write(tmp_path / "x.jsonl", [line("before", {}, 1), b"x" * 12_345 + b"\n", line("after", {}, 2)])
     found = reader.events(only(tmp_path))
     assert (names(found), found.unreadable) == (["before", "after"], 1)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-RUN = Run("r", "coder")
+RUN = Run("lw", "coder")
 PROCESSES = ROOT / "tests" / "tools" / "ledger_processes.py"
 
 
@@ -81,11 +81,11 @@ def test_a_folder_that_cannot_be_written_is_counted_and_tried_again(tmp_path):
 def test_a_file_that_is_deleted_is_begun_anew(tmp_path):
     to = writer(tmp_path)
     put(to, 0)
-    (tmp_path / "r.jsonl").unlink()
+    (tmp_path / "lw.jsonl").unlink()
     put(to, 1)
     to.close(30)
-    assert [line["event"] for line in read(tmp_path / "r.jsonl")] == ["resource", "a.b"]
-    assert numbers(tmp_path / "r.jsonl") == [1]
+    assert [line["event"] for line in read(tmp_path / "lw.jsonl")] == ["resource", "a.b"]
+    assert numbers(tmp_path / "lw.jsonl") == [1]
     assert to.lost() == {}
 
 
@@ -96,8 +96,8 @@ def test_a_link_in_the_files_place_is_not_followed(tmp_path):
     put(to, 0)
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    (tmp_path / "logs" / "r.jsonl").unlink()
-    (tmp_path / "logs" / "r.jsonl").symlink_to(victim)
+    (tmp_path / "logs" / "lw.jsonl").unlink()
+    (tmp_path / "logs" / "lw.jsonl").symlink_to(victim)
     put(to, 1)
     to.close(30)
     assert victim.read_text() == "precious"
@@ -106,7 +106,7 @@ def test_a_link_in_the_files_place_is_not_followed(tmp_path):
 
 def test_a_file_that_is_closed_for_another_says_whose_it_is_but_once(tmp_path):
     to = writer(tmp_path)
-    runs = [Run(f"r{number}", "coder") for number in range(80)]
+    runs = [Run(f"lw{number}", "coder") for number in range(80)]
     for _ in range(2):
         for number, run in enumerate(runs):
             assert to.write(event(number, run=run))
@@ -152,7 +152,7 @@ def test_what_finds_no_room_is_counted_and_leaves_a_gap_of_that_width(tmp_path):
     to.close(30)
     assert to.lost() == {"queue_full": taken.count(False), "too_large": 1}
     assert 0 < taken.count(False) < 50
-    seqs = [line["seq"] for line in read(tmp_path / "r.jsonl")]
+    seqs = [line["seq"] for line in read(tmp_path / "lw.jsonl")]
     assert seqs == sorted(set(seqs))
     assert seqs[-1] == len(seqs) + to.dropped
 
@@ -162,7 +162,7 @@ def test_with_block_nothing_is_lost_for_want_of_room(tmp_path):
     for number in range(200):
         assert to.write(event(number, 1_000))
     to.close(30)
-    assert numbers(tmp_path / "r.jsonl") == list(range(200))
+    assert numbers(tmp_path / "lw.jsonl") == list(range(200))
     assert to.lost() == {}
 
 
@@ -177,7 +177,7 @@ def test_a_sink_that_fails_costs_nobody_else(tmp_path):
     to.sinks += [bad, lambda _, data: got.append(data)]
     put(to, 0, 1)
     to.close(30)
-    assert b"".join(got) == (tmp_path / "r.jsonl").read_bytes()
+    assert b"".join(got) == (tmp_path / "lw.jsonl").read_bytes()
 
 
 def test_full_files_are_put_aside_and_compressed_and_the_reader_finds_all(tmp_path):
@@ -185,8 +185,8 @@ def test_full_files_are_put_aside_and_compressed_and_the_reader_finds_all(tmp_pa
     for number in range(40):
         put(to, number, size=2_000)
     to.close(30)
-    aside = sorted(file for file in tmp_path.iterdir() if file.name != "r.jsonl")
-    assert [file.name for file in aside] == [f"r.{number}.jsonl.gz" for number in range(1, len(aside) + 1)]
+    aside = sorted(file for file in tmp_path.iterdir() if file.name != "lw.jsonl")
+    assert [file.name for file in aside] == [f"lw.{number}.jsonl.gz" for number in range(1, len(aside) + 1)]
     assert len(aside) >= 3
     assert numbers(*tmp_path.iterdir()) == list(range(40))
     assert all(next(read(file))["event"] == "resource" for file in tmp_path.iterdir())
@@ -205,10 +205,10 @@ def test_the_oldest_files_are_removed_and_never_a_fresh_one(tmp_path):
     to.close(30)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "fresh.jsonl",
+        "lw.jsonl",
         "notes.txt",
         "old4.jsonl",
         "old5.jsonl",
-        "r.jsonl",
     ]
 
 
@@ -234,7 +234,7 @@ def test_a_chain_holds_over_rotation(chained, capsys):
 
 @pytest.mark.parametrize("harm", ["changed", "removed", "inserted", "torn", "garbage"])
 def test_verify_says_where_a_file_was_harmed(chained, capsys, harm):
-    file = chained / "r.1.jsonl"
+    file = chained / "lw.1.jsonl"
     kept = file.read_bytes().splitlines(keepends=True)
     if harm == "changed":
         kept[2] = kept[2].replace(b"xxx", b"xyx", 1)
@@ -330,7 +330,7 @@ def test_threads_that_fork_amid_it_leave_the_child_a_ledger_of_its_own(tmp_path)
         stop.set()
         thread.join(30)
     to.close(30)
-    theirs = [file for file in tmp_path.iterdir() if file.name != "r.jsonl"]
+    theirs = [file for file in tmp_path.iterdir() if file.name != "lw.jsonl"]
     assert [numbers(file) for file in theirs] == [[7]] * 5
-    own = numbers(tmp_path / "r.jsonl")
+    own = numbers(tmp_path / "lw.jsonl")
     assert own == list(range(len(own)))

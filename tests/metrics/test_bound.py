@@ -123,6 +123,22 @@ def test_both_give_the_same_points_collection_after_collection(kinds: Any, views
         one.provider.shutdown()
 
 
+@pytest.mark.parametrize("kind", [cumulative, delta])
+@pytest.mark.parametrize("views", VIEWS)
+def test_many_at_once_give_the_same_points_as_one_by_one(kind: Any, views: str) -> None:
+    readers = [kind(), kind()]
+    meters = [Meters.of([reader], VIEWS[views]) for reader in readers]
+    for values in (VALUES, (0.3,), (1e9, 0.0)):
+        for value in values:
+            next(meters[0].public())(value, Moment(Context(), NOW))
+        Bound(meters[1].instruments[0], LABELS).record_all(list(values), Moment(Context(), NOW))
+        first, second = (points(reader) for reader in readers)
+        assert first == second
+        assert "h" in first
+    for one in meters:
+        one.provider.shutdown()
+
+
 def test_readers_that_come_and_go_later_miss_nothing() -> None:
     meters, first, second = Meters.of([]), cumulative(), cumulative()
     if not hasattr(meters.provider, "add_metric_reader"):

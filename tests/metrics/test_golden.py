@@ -40,7 +40,13 @@ GOLDEN = Path(__file__).parent / "golden.json"
 
 def metrics_of(reader: InMemoryMetricReader) -> Iterable[Any]:
     data = reader.get_metrics_data()
-    return [m for r in (data.resource_metrics if data else ()) for s in r.scope_metrics for m in s.metrics]
+    return [
+        m
+        for r in (data.resource_metrics if data else ())
+        for s in r.scope_metrics
+        if s.scope.name == semconv.SCOPE
+        for m in s.metrics
+    ]
 
 
 def outline(metric: Any) -> dict[str, Any]:

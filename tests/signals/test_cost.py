@@ -38,6 +38,7 @@ def test_span_line_and_metric_say_the_same(table: None) -> None:
             scene.openai.chat.completions.create(**ASK)
             list(scene.openai.chat.completions.create(**ASK, stream=True, stream_options={"include_usage": True}))
         spans = [dict(span.attributes or {}) for span in captured.calls()]
+        (run_span,) = (span for span in captured.spans() if span.name == "invoke_agent coder")
         (usd,) = [p for p in captured.points(semconv.COST_USD) if p.attributes[semconv.REQUEST_MODEL] == ASK["model"]]
         lines = [line.payload["attributes"] for line in captured.lines() if line.event == semconv.EVENT_SPAN_ENDED]
     told = [
@@ -46,6 +47,7 @@ def test_span_line_and_metric_say_the_same(table: None) -> None:
         if semconv.PROVIDER_NAME in one
     ]
     assert told == [(round(USD * 1e6), "table", "2026-11-01")] * 4
+    assert (run_span.attributes or {})[semconv.RUN_COST_MICROUSD] == round(2 * USD * 1e6)
     assert usd.value == pytest.approx(2 * USD)
     assert dict(usd.attributes) == {
         semconv.PROVIDER_NAME: "127.0.0.1",
@@ -72,6 +74,8 @@ def test_without_prices_nothing_is_said_of_cost() -> None:
         scene.openai.chat.completions.create(**ASK)
         attributes = dict(captured.calls()[0].attributes or {})
         assert not [name for name in attributes if name.startswith("agent.cost")]
+        (run_span,) = (span for span in captured.spans(roots=True) if span.name.startswith("invoke_agent"))
+        assert semconv.RUN_COST_MICROUSD not in (run_span.attributes or {})
         assert not captured.points(semconv.COST_USD)
         assert not captured.points(semconv.COST_UNPRICED)
 

@@ -118,7 +118,11 @@ def assert_apart(told: list[envelope.Line], *, calls: bool) -> None:
         assert {span["attributes"][semconv.AGENT_NAME] for span in spans} == {f"agent-{int(number) % 20}"}
         for span in spans:
             assert_place(span, by_id, number)
-        events = [line for line in mine if line.event != semconv.EVENT_SPAN_ENDED]
+        tasks = [line for line in mine if line.event in semconv.EVENT_TASKS]
+        assert [line.event for line in tasks] == ["task_started", "task_completed"]
+        assert {by_id[str(line.span_id)]["parent_span_id"] for line in tasks} == {None}
+        others = {semconv.EVENT_SPAN_ENDED, semconv.EVENT_SESSION_START, semconv.EVENT_SESSION_END}
+        events = [line for line in mine if line.event not in {*others, *semconv.EVENT_TASKS}]
         assert len(events) == CYCLES * 4 + calls  # the same question in every cycle: a loop that is suspected
         for event in events:
             above = by_id[str(event.span_id)]
@@ -146,7 +150,7 @@ def assert_place(span: Span, by_id: dict[str, Span], number: str) -> None:
 def test_runs_at_once_keep_apart(way: Any, scene: Scene) -> None:
     with capture() as captured:
         way(scene)
-        told, spans, logs = captured.lines(), captured.spans(roots=True), captured.logs()
+        told, spans, logs = captured.lines(), captured.spans(roots=True), captured.logs(roots=True)
         counted = {str(p.attributes[semconv.AGENT_NAME]): p.value for p in captured.points(semconv.CYCLES)}
         ran = sum(point.count for point in captured.points(semconv.INVOKE_AGENT_DURATION))
         labels = repr([dict(p.attributes) for name in METRICS for p in captured.points(name)])
@@ -214,7 +218,8 @@ def test_memory_is_flat_over_twenty_thousand_calls(monkeypatch: pytest.MonkeyPat
             captured.clear()
             gc.collect()
             seen.append(sys.getallocatedblocks())
-    assert seen[-1] - seen[4] < 3000, seen
+    # The lowest of some: what the writer's thread has in hand comes and goes.
+    assert min(seen[-8:]) - min(seen[4:12]) < 2000, seen
 
 
 def _asks(instance: Any, args: Any, kwargs: Any) -> tuple[Api, Request]:

@@ -246,7 +246,7 @@ def _prepare(
         observers.record(settings, ledger.writer)
         observers.follow(settings, only)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
-        ledger.open_outlet(settings, logger, state.tracker.of_trace)
+        ledger.open_outlet(settings, logger, state.tracker)
         if settings.monitor:
             from . import monitoring
 
@@ -291,7 +291,7 @@ def arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
     """Have the process's end and its forks go through here."""
     if state.arranged is not coordinator:
         state.arranged = coordinator
-        coordinator.register_call("runs", lambda left: close_open(), stage="first")  # noqa: ARG005 - its signature
+        coordinator.register_call("runs", lambda left: _end_all(left / 2), stage="first")
         # Before the queues: what the writer tells OTel's logs is to leave, too.
         coordinator.register_call("ledger", ledger.flush, stage="first")
         coordinator.register_call("summary", ledger.last, stage="last")
@@ -299,11 +299,21 @@ def arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
     forks.watch()
 
 
-def close_open() -> None:
-    """End what is open: streams that somebody still holds, implicit runs. Before a flush."""
+def close_open(wait: float = 1.0) -> None:
+    """End what is open: streams that somebody still holds, implicit runs. Before a flush.
+
+    ``wait``: seconds for what telling needs and is being loaded.
+    """
     observers = loaded_observers()
     if observers is not None:
-        observers.close_open(state.tracker)
+        observers.close_open(state.tracker, wait)
+
+
+def _end_all(wait: float = 1.0) -> None:
+    close_open(wait)
+    observers = loaded_observers()
+    if observers is not None:
+        observers.end_session(state.tracker)
 
 
 def flush(timeout: float) -> bool:
@@ -319,7 +329,7 @@ def uninstrument() -> None:
     """Take everything back: the clients are as they were. What was recorded is flushed."""
     if not state.active:
         return
-    for step in (close_open, neighbours.let_go, patching.revert, lambda: flush(state.settings.exit_timeout)):
+    for step in (_end_all, neighbours.let_go, patching.revert, lambda: flush(state.settings.exit_timeout)):
         with _STEP:  # each by itself: whatever fails, the clients are as they were
             step()
     state.observe = None

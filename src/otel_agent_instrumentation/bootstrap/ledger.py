@@ -13,16 +13,13 @@ from .providers import resource_of
 from .state import state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry._logs import Logger
-    from opentelemetry.trace import SpanContext
 
     from ..config import Settings
-    from ..core.runs import Run
     from ..ledger.buffer import Entry
     from ..ledger.keeping import Rules
     from ..ledger.writer import Writer
+    from ..signals.run import RunTracker
 
 _EMIT = "otel_agent_instrumentation.signals.emit"
 
@@ -81,14 +78,15 @@ def _rules(settings: Settings) -> Rules:
     )
 
 
-def open_outlet(
-    settings: Settings, logger: Logger | None = None, run_of: Callable[[SpanContext], Run | None] | None = None
-) -> None:
-    """Have emitted events go to the ledger and to ``logger``, in the run that is open or that ``run_of`` a trace."""
+def open_outlet(settings: Settings, logger: Logger | None = None, tracker: RunTracker | None = None) -> None:
+    """Have emitted events go to the ledger and to ``logger``, in the run that ``tracker`` knows, which counts them."""
     from ..signals import emit, emitted
 
     policy = default_policy().at("ledger")
-    emitted.use(emitted.Outlet(policy, choose(settings, "logs").ledger, logger, run_of or emitted.no_run))
+    outlet = emitted.Outlet(policy, choose(settings, "logs").ledger, logger)
+    if tracker is not None:
+        outlet = outlet._replace(run_of=tracker.of_trace, counts=tracker.measured.event)
+    emitted.use(outlet)
 
     def first(entry: Entry) -> bool:
         # The writer is made with the first event.

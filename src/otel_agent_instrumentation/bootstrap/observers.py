@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from ..ledger.writer import Writer
 
 _STEP = Contained("observers.step")
-_LONGEST_LOAD = 2.0  # seconds
 _STANDARD = (threads.INTEGRATION, processes.INTEGRATION)
 
 
@@ -117,14 +116,23 @@ def record(settings: Settings, writer: Callable[[], Writer]) -> None:
     records.add_sink("ledger", take)
 
 
-def close_open(tracker: RunTracker | None) -> None:
-    """End what is open: streams that somebody still holds, implicit runs. Before a flush."""
+def close_open(tracker: RunTracker | None, wait: float) -> None:
+    """End what is open: streams that somebody still holds, implicit runs. Before a flush.
+
+    ``wait``: seconds for what telling needs and is being loaded.
+    """
     reaper.drain()
     streams.abandon_live()
     commands.abandon_live()
-    engine.drain(_LONGEST_LOAD)
+    engine.drain(wait)
     if tracker is not None:
         tracker.close()
+
+
+def end_session(tracker: RunTracker | None) -> None:
+    """Tell that the process's session is over: after `close_open`, once."""
+    if tracker is not None:
+        tracker.lifecycle.close()
 
 
 def forget_in_child() -> None:

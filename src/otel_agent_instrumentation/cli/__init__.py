@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "show": f"{__name__}.show",
+    "tail": f"{__name__}.tail",
+    "serve": f"{__name__}.serve",
     "emit": f"{__name__}.emit",
     "doctor": f"{__name__}.doctor",
+    "mirror": f"{__name__}.mirror",
     "redact": f"{__name__}.redact",
     "verify": f"{__name__}.verify",
 }

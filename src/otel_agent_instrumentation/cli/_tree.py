@@ -20,6 +20,7 @@ _NOT_SHOWN = frozenset(
     {
         *(semconv.EVENT_RESOURCE, semconv.EVENT_METRICS, semconv.EVENT_PIPELINE, semconv.EVENT_INFERENCE_DETAILS),
         *(semconv.EVENT_COMMAND_STARTED, semconv.EVENT_COMMAND_COMPLETED),  # their command's span says it
+        *(semconv.EVENT_SESSION_START, semconv.EVENT_SESSION_END, *semconv.EVENT_TASKS),  # and the run's
     }
 )
 _LOG_RECORD = "log.record"

@@ -217,10 +217,11 @@ class Engine:
     def drain(self, wait: float = 0.0) -> None:
         """Tell the observers of the calls that ended and were not told yet: before a flush, a collection, an end.
 
-        ``wait``: seconds for what is being loaded; until it is there, they stay untold.
+        ``wait``: seconds to wait for what is being loaded; they are told then, there or not. Without them they stay
+        untold until it is there.
         """
         self._drained = time.perf_counter_ns()
-        if self.awaits is not None and not self.awaits(wait):
+        if self.awaits is not None and not self.awaits(wait) and not wait:
             return
         with self._telling:
             while self._ended:

@@ -52,6 +52,8 @@ class Run:
     """When its last call ended."""
     running: int = 0
     """Calls that have begun and not ended."""
+    spent: float | None = None
+    """US dollars, of its calls whose price is known."""
     ended: bool = False
     outcome: semconv.RunOutcome = "ok"
     stop_reason: str | None = None

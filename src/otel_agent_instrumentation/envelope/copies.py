@@ -22,6 +22,11 @@ def pack(payload: Any) -> bytes:
         return _encode(line.plain(payload))
 
 
+def unpacked(data: bytes) -> Any:
+    """What `pack` was given."""
+    return _decode(data)
+
+
 def unpack(data: bytes) -> dict[str, Any]:
     """The payload of such bytes. What was no mapping is under `value`."""
     found = _decode(data)

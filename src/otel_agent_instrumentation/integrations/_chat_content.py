@@ -2,37 +2,19 @@
 """Messages of the chat and completions APIs in the convention's shape: role and parts.
 
 Shape: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-input-messages.json
-Binary parts are told by their media type, size and digest: the bytes stay out (contracts, failure-catalogue J).
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv
+from ..core.media import Part, blob, file_part
 from ..core.spec import Content
 from ._read import get, index, items, text
 
 if TYPE_CHECKING:
     from ..core.spec import Request, Response
-
-Part = dict[str, Any]
-
-
-def blob(kind: str, data: Any, media_type: str | None = None) -> Part:
-    """A part that stands for binary data or a link: digest and size, or the link itself where it is not a data URL."""
-    value = str(data)
-    if not value.startswith("data:") and "://" in value[:12]:
-        return {"type": "uri", "modality": kind, "uri": value}
-    if value.startswith("data:"):
-        head, _, value = value.partition(",")
-        media_type = head[5:].partition(";")[0] or media_type
-    raw = value.encode("utf-8", "replace")
-    part: Part = {"type": "blob", "modality": kind, "sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
-    if media_type:
-        part["mime_type"] = media_type
-    return part
 
 
 def text_part(value: Any) -> Part:
@@ -51,13 +33,32 @@ def _parts(content: Any) -> list[Part]:
         if kind in {"text", "refusal"}:
             found.append(text_part(get(part, kind)))
         elif kind == "image_url":
-            found.append(blob("image", get(get(part, "image_url"), "url")))
+            image = get(part, "image_url")
+            found.append(blob("image", image if isinstance(image, str) else get(image, "url")))
         elif kind == "input_audio":
-            audio = get(part, "input_audio")
-            found.append(blob("audio", get(audio, "data"), get(audio, "format")))
+            found.append(_sound(get(part, "input_audio")))
+        elif kind == "file":
+            file = get(part, "file")
+            found.append(
+                file_part("document", get(file, "file_data"), None, get(file, "file_id"), get(file, "filename"))
+            )
         else:
             found.append({"type": str(kind)})
     return found
+
+
+def _sound(audio: Any) -> Part:
+    kind = text(get(audio, "format"))
+    return blob("audio", get(audio, "data"), f"audio/{kind}" if kind else None)
+
+
+def _spoken(audio: Any) -> list[Part]:
+    """What a model said aloud: its words, and the sound, or its id where an answer is sent back."""
+    if audio is None:
+        return []
+    words = get(audio, "transcript")
+    sound = file_part("audio", get(audio, "data"), None, get(audio, "id"))
+    return [text_part(words), sound] if isinstance(words, str) and words else [sound]
 
 
 def _tool_call_parts(message: Any) -> list[Part]:
@@ -77,17 +78,16 @@ def _tool_call_parts(message: Any) -> list[Part]:
 def _message(message: Any) -> dict[str, Any]:
     role = get(message, "role")
     if role == "tool":
-        response = {
-            "type": "tool_call_response",
-            "id": get(message, "tool_call_id"),
-            "response": get(message, "content"),
-        }
+        told = get(message, "content")
+        answer = _parts(told) if isinstance(told, (list, tuple)) else told
+        response = {"type": "tool_call_response", "id": get(message, "tool_call_id"), "response": answer}
         return {"role": "tool", "parts": [response]}
     reasoning = get(message, "reasoning_content") or get(message, "reasoning")
     thoughts: list[Part] = [{"type": "reasoning", "content": reasoning}] if isinstance(reasoning, str) else []
     refusal = get(message, "refusal")
     refused = [text_part(refusal)] if isinstance(refusal, str) and refusal else []
-    parts = [*thoughts, *_parts(get(message, "content")), *refused, *_tool_call_parts(message)]
+    said = [*_parts(get(message, "content")), *refused, *_spoken(get(message, "audio"))]
+    parts = [*thoughts, *said, *_tool_call_parts(message)]
     return {"role": str(role or "assistant"), "parts": parts}
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv
+from ..core.media import blob, file_part, text_blob
 from ..core.spec import Api, Content, Request, Response, ToolCall, Usage
-from ._chat_content import blob, text_part
+from ._chat_content import text_part
 from ._read import count, get, index, items, mark, parameters, text
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _closed(block: dict[str, Any]) -> dict[str, Any]:
     return {"type": block["type"], "id": block["id"], "name": block["name"], key: told}
 
 
-def _part(block: Any) -> dict[str, Any]:
+def _part(block: Any) -> dict[str, Any]:  # noqa: PLR0911 - one a kind
     kind = str(get(block, "type"))
     if kind == "text":
         return text_part(get(block, "text"))
@@ -202,12 +203,29 @@ def _part(block: Any) -> dict[str, Any]:
         }
     if kind.endswith("tool_result"):
         told = get(block, "content")
-        answer = told if isinstance(told, str) else [_part(item) for item in items(told)]
+        blocks = items(told) if isinstance(told, (list, tuple)) else [told]  # a server's tool answers with one
+        answer = told if told is None or isinstance(told, str) else [_part(item) for item in blocks]
         return {"type": "tool_call_response", "id": get(block, "tool_use_id"), "response": answer}
     if kind in {"image", "document"}:
-        source = get(block, "source")
-        return blob(kind, get(source, "data") or get(source, "url"), get(source, "media_type"))
+        return _file(kind, get(block, "source"))
+    if kind == "web_fetch_result":
+        return {"type": kind, "url": get(block, "url"), "content": _part(get(block, "content"))}
+    if kind == "search_result":
+        return {"type": kind, "title": get(block, "title"), "content": _parts(get(block, "content"))}
     return {"type": kind}
+
+
+def _file(kind: str, source: Any) -> dict[str, Any]:
+    """An image or a document: base64, a text, blocks of text and images, a URL, or the id of an uploaded file."""
+    held, media_type = get(source, "data"), get(source, "media_type")
+    if get(source, "type") == "text":
+        return text_blob(kind, held, media_type)
+    if held is not None:
+        return blob(kind, held, media_type)
+    within = get(source, "content")
+    if within is not None:
+        return {"type": kind, "content": _parts(within)}
+    return file_part(kind, None, get(source, "url"), get(source, "file_id"))
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:

@@ -11,8 +11,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv
+from ..core.media import blob, file_part
 from ..core.spec import Api, Content, Request, Response, ToolCall, Usage
-from ._chat_content import blob, text_part
+from ._chat_content import text_part
 from ._read import count, get, items, mark, parameters, text
 
 if TYPE_CHECKING:
@@ -212,8 +213,11 @@ def _parts(content: Any) -> list[dict[str, Any]]:
             found.append(text_part(get(part, "text")))
         elif kind == "refusal":
             found.append(text_part(get(part, "refusal")))
-        elif kind == "input_image":
-            found.append(blob("image", get(part, "image_url") or get(part, "file_id")))
+        elif kind in {"input_image", "computer_screenshot"}:
+            found.append(file_part("image", None, get(part, "image_url"), get(part, "file_id")))
+        elif kind == "input_file":
+            held, link = get(part, "file_data"), get(part, "file_url")
+            found.append(file_part("document", held, link, get(part, "file_id"), get(part, "filename")))
         else:
             found.append({"type": kind})
     return found
@@ -221,7 +225,7 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 
 def _item(item: Any) -> dict[str, Any]:
     kind = text(get(item, "type"))
-    if kind in _CALLS:
+    if kind in _CALLS or kind == "computer_call":
         part = {
             "type": "tool_call",
             "id": get(item, "call_id"),
@@ -229,9 +233,15 @@ def _item(item: Any) -> dict[str, Any]:
             "arguments": _arguments(item),
         }
         return {"role": "assistant", "parts": [part]}
-    if kind in _RESULTS:
-        part = {"type": "tool_call_response", "id": get(item, "call_id"), "response": get(item, "output")}
+    if kind in _RESULTS or kind == "computer_call_output":
+        told = get(item, "output")
+        if kind != "shell_call_output" and told is not None and not isinstance(told, str):
+            told = _parts(told if isinstance(told, (list, tuple)) else [told])  # a computer's is one screenshot
+        part = {"type": "tool_call_response", "id": get(item, "call_id"), "response": told}
         return {"role": "tool", "parts": [part]}
+    if kind == "image_generation_call":
+        form = text(get(item, "output_format")) or "png"  # the API's default
+        return {"role": "assistant", "parts": [blob("image", get(item, "result"), f"image/{form}")]}
     if kind == "reasoning":
         thoughts = [{**part, "type": "reasoning"} for part in _parts(get(item, "summary"))]
         return {"role": "assistant", "parts": thoughts}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..core.runs import Run
 
 MOST_OPEN = 64
+_MOST_PATHS = 1024
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -43,6 +44,7 @@ class Files:
         self.shared = Path(shared) if shared else None
         self._open: OrderedDict[Path, _Open] = OrderedDict()
         self._start_ns = time.time_ns()
+        self._paths: dict[tuple[str, bool], Path] = {}
         # Files that say whose they are, as they were when they did.
         self._begun: dict[Path, tuple[int, int]] = {}
         self._rules = rules or Rules()
@@ -53,17 +55,22 @@ class Files:
         """After a fork: the parent's files stay the parent's; ours have another name."""
         self.close()
         self._start_ns = time.time_ns()
+        self._paths = {}
         self._begun = {}
         self.keeper.reset()
 
     def path(self, run: Run) -> Path:
-        """The file of a run."""
+        """The file of a run: the same object for the same file, whose hash is then known."""
         if self.shared is not None:
             return self.shared
-        name = safe(run.id)
-        if runs.is_elsewhere(run):
-            return self.folder / f"{name}.{os.getpid()}-{self._start_ns}.jsonl"
-        return self.folder / f"{name}.jsonl"
+        key = (run.id, runs.is_elsewhere(run))
+        path = self._paths.get(key)
+        if path is None:
+            if len(self._paths) >= _MOST_PATHS:
+                self._paths.clear()
+            part = f".{os.getpid()}-{self._start_ns}" if key[1] else ""
+            path = self._paths[key] = self.folder / f"{safe(run.id)}{part}.jsonl"
+        return path
 
     def ready(self, path: Path) -> bool:
         """Have ``path`` open, the file that is there now: not one that was removed or replaced.

@@ -9,60 +9,81 @@ import msgspec
 
 from .. import semconv
 from ..core.records import EventRecord, SpanRecord
-from .lines import Event, weight
+from ..envelope.copies import pack, unpack, unpacked
+from .lines import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..core.runs import Run
     from ..redaction.policy import Policy
     from .writer import Writer
 
 
-_BESIDE = 512  # bytes, about: a record without what it tells
+_BESIDE = 1024  # bytes, about: a record without what it tells
 _SCOPE = {"name": semconv.SCOPE, "version": semconv.VERSION, "schema_url": semconv.SCHEMA_URL}
 
 
 def take(writer: Writer, policy: Policy, record: SpanRecord | EventRecord, *, file: bool = True) -> None:
-    """Tell the writer one record; without ``file`` for its sinks alone."""
-    told = record.attributes if isinstance(record, SpanRecord) else record.payload
-    writer.put(_Record(_BESIDE + weight(told), record, policy, file))
+    """Tell the writer one record; without ``file`` for its sinks alone.
+
+    Packed: a few hundred bytes are handed to another thread, and thus to another processor's cache, and not the many
+    objects of a record. That halves what the line costs.
+    """
+    if isinstance(record, SpanRecord):
+        packed = pack((record.attributes, record.events))
+        span = (
+            *(record.name, record.kind, record.parent_id, record.start_ns),
+            *(record.status, record.status_description, record.trace_state),
+        )
+        name, time_ns, tags = semconv.EVENT_SPAN_ENDED, record.end_ns, None
+    else:
+        packed, span = pack(record.payload), None
+        name, time_ns, tags = record.name, record.time_ns, record.tags
+    place = (record.run, record.cycle, record.trace_id, record.span_id)
+    writer.put(_Record(len(packed) + _BESIDE, packed, policy, file, name, time_ns, tags, span, *place))
 
 
 class _Record(msgspec.Struct, gc=False):
     """A record on its way."""
 
     weight: int
-    record: SpanRecord | EventRecord
+    packed: bytes
     policy: Policy
     file: bool
+    name: str
+    time_ns: int
+    tags: Mapping[str, Any] | None
+    span: tuple[str, str, int | None, int, str, str | None, str] | None
+    run: Run | None
+    cycle: int
+    trace_id: int
+    span_id: int
 
     def event(self) -> Event:
-        return _event(self.record, self.policy, file=self.file)
+        """The event, redacted."""
+        payload = unpack(self.packed) if self.span is None else self._span(*self.span)
+        payload = redacted(self.policy, payload)
+        tags = dict(self.tags or {})
+        place = (self.run, self.cycle, self.trace_id, self.span_id)
+        return Event(self.name, self.time_ns, payload, *place, tags, self.file)
 
-
-def _event(record: SpanRecord | EventRecord, policy: Policy, *, file: bool) -> Event:
-    """The event of a record, redacted: on the writer's thread."""
-    tags: dict[str, Any] = {}
-    if isinstance(record, SpanRecord):
-        payload, time_ns, name = _span(record), record.end_ns, semconv.EVENT_SPAN_ENDED
-    else:
-        payload, time_ns, name, tags = dict(record.payload), record.time_ns, record.name, dict(record.tags or {})
-    payload = redacted(policy, payload)
-    ids = (record.trace_id, record.span_id)
-    return Event(name, time_ns, payload, record.run, record.cycle, *ids, tags, file)
-
-
-def _span(record: SpanRecord) -> dict[str, Any]:
-    return span_payload(
-        name=record.name,
-        kind=record.kind,
-        ids=(record.trace_id, record.span_id, record.parent_id),
-        times=(record.start_ns, record.end_ns),
-        status={"code": record.status, "description": record.status_description},
-        attributes=dict(record.attributes),
-        events=[{"name": n, "time_unix_nano": t, "attributes": a} for n, t, a in record.events],
-        links=[],
-        scope=_SCOPE,
-        trace_state=record.trace_state,
-    )
+    def _span(  # noqa: PLR0913, PLR0917 - the parts of a span
+        self, name: str, kind: str, parent: int | None, start: int, status: str, description: str | None, state: str
+    ) -> dict[str, Any]:
+        attributes, events = unpacked(self.packed)
+        return span_payload(
+            name=name,
+            kind=kind,
+            ids=(self.trace_id, self.span_id, parent),
+            times=(start, self.time_ns),
+            status={"code": status, "description": description},
+            attributes=attributes,
+            events=[{"name": what, "time_unix_nano": when, "attributes": about} for what, when, about in events],
+            links=[],
+            scope=_SCOPE,
+            trace_state=state,
+        )
 
 
 def redacted(policy: Policy, payload: dict[str, Any]) -> dict[str, Any]:

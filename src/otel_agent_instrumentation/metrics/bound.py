@@ -9,6 +9,7 @@ public method. Both ways give the same points: tests/metrics/test_bound.py compa
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from ..core.contain import Contained
@@ -101,3 +102,41 @@ class Bound:
             sampled = moment.sampled = self._filter(value, moment.time_unix_nano, self.attributes, moment.context)
         for aggregation in aggregations:
             aggregation.aggregate(moment, sampled)
+
+    def record_all(self, values: list[float], moment: Moment) -> None:
+        """Record many ``values`` of a histogram, sorted on the way, without exemplars: far cheaper."""
+        moment.sampled = False
+        todo = self._aggregations if self._aggregations and self._enabled() else None
+        fresh = todo is not None and self._consumer._reader_storages is self._storages  # noqa: SLF001
+        if todo is None or not fresh or not all(map(_is_histogram, todo)):
+            for value in values:
+                self.record(value, moment)
+            return
+        values.sort()
+        for aggregation in todo:
+            _add_all(aggregation, values)
+
+
+def _is_histogram(aggregation: Any) -> bool:
+    return all(hasattr(aggregation, name) for name in _HISTOGRAM)
+
+
+_HISTOGRAM = ("_boundaries", "_get_empty_bucket_counts", "_lock", "_max", "_min", "_record_min_max", "_sum", "_value")
+
+
+def _add_all(aggregation: Any, values: list[float]) -> None:
+    """What `_ExplicitBucketHistogramAggregation.aggregate` does (SDK 1.45), for a sorted list."""
+    with aggregation._lock:  # noqa: SLF001
+        counts = aggregation._value  # noqa: SLF001
+        if counts is None:
+            counts = aggregation._value = aggregation._get_empty_bucket_counts()  # noqa: SLF001
+        aggregation._sum += sum(values)  # noqa: SLF001
+        if aggregation._record_min_max:  # noqa: SLF001
+            aggregation._min = min(aggregation._min, values[0])  # noqa: SLF001
+            aggregation._max = max(aggregation._max, values[-1])  # noqa: SLF001
+        below = 0
+        for place, edge in enumerate(aggregation._boundaries):  # noqa: SLF001
+            upto = bisect_right(values, edge, below)
+            counts[place] += upto - below
+            below = upto
+        counts[-1] += len(values) - below

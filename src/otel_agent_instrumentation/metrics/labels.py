@@ -15,6 +15,7 @@ _LIMITS = {
     semconv.SERVER_ADDRESS: 50,
     semconv.SERVER_PORT: 50,
     semconv.ERROR_TYPE: 100,
+    semconv.EVENT_NAME: 100,
 }
 _LONGEST = 128
 

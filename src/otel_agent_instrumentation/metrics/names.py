@@ -47,18 +47,18 @@ def prometheus_name(name: str, unit: str, *, counter: bool = False, gauge: bool 
     made = _NOT_A_NAME.sub("_", name)
     if made[:1].isdigit():
         made = f"_{made}"
+    words = made.split("_")
     unit = re.sub(r"\{[^}]*\}", "", unit)
     if unit == "1":
-        suffix = "ratio" if gauge else ""
+        ends = ["ratio"] if gauge else []
+        words = [word for word in words if word not in ends]
     else:
         main, _, per = unit.partition("/")
-        words = [_UNITS.get(main, main)] + ([f"per_{_UNITS.get(per, per).removesuffix('s')}"] if per else [])
-        suffix = _NOT_A_NAME.sub("_", "_".join(word for word in words if word))
+        told = [_UNITS.get(main, main)] + ([f"per_{_UNITS.get(per, per).removesuffix('s')}"] if per else [])
+        ends = [_NOT_A_NAME.sub("_", word) for word in told if word and word not in words]
     if counter:
-        made = made.removesuffix("_total")
-    if suffix and not made.endswith(f"_{suffix}"):
-        made = f"{made}_{suffix}"
-    return f"{made}_total" if counter else made
+        words, ends = [word for word in words if word != "total"], [*ends, "total"]
+    return "_".join([*words, *ends])
 
 
 @lru_cache(maxsize=4096)

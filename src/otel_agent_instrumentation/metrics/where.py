@@ -10,32 +10,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _provider: Any = None
-_waiting: list[Callable[[Any], None]] = []
-# By identity: a neighbour's proxy provider (logfire's) is a dataclass and cannot be hashed.
-_known: list[weakref.ref[Any]] = []
+_waiting: list[tuple[Callable[[Any], None], list[weakref.ref[Any]]]] = []
+"""With the providers that each was called with: one that comes again is not attached to twice."""
 
 
 def use(provider: Any) -> None:
-    """Measure with ``provider`` from now on, or with none. One that comes again is attached to already."""
+    """Measure with ``provider`` from now on, or with none."""
     global _provider  # noqa: PLW0603 - one a process
     _provider = provider
-    if provider is not None and not any(known is provider for known in _alive()):
-        _known.append(weakref.ref(provider, _known.remove))
-        for attach in tuple(_waiting):
-            attach(provider)
-
-
-def provider() -> Any:
-    """The meter provider in use; None before `instrument()` and after `uninstrument()`."""
-    return _provider
+    for attach, known in tuple(_waiting):
+        _tell(attach, known)
 
 
 def whenever(attach: Callable[[Any], None]) -> None:
-    """Have ``attach`` called with each provider that is or was in use, and with each that comes later."""
-    _waiting.append(attach)
-    for known in _alive():
-        attach(known)
+    """Have ``attach`` called with the provider that is in use, and with each that comes later."""
+    known: list[weakref.ref[Any]] = []
+    _waiting.append((attach, known))
+    _tell(attach, known)
 
 
-def _alive() -> list[Any]:
-    return [known for reference in tuple(_known) if (known := reference()) is not None]
+def _tell(attach: Callable[[Any], None], known: list[weakref.ref[Any]]) -> None:
+    # By identity: a neighbour's proxy provider (logfire's) is a dataclass and cannot be hashed.
+    if _provider is not None and not any(reference() is _provider for reference in known):
+        known.append(weakref.ref(_provider, known.remove))
+        attach(_provider)

@@ -7,6 +7,7 @@ they shall not cost each call two more measurements.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,12 @@ _EMPTY = Context()
 class Waiting:
     """The durations, in seconds, of actions of one label set that were not recorded yet."""
 
-    __slots__ = ("_count", "_latency", "_values")
+    __slots__ = ("_count", "_latency", "_turn", "_values")
 
     def __init__(self, count: Bound, latency: Bound) -> None:
         self._values: list[float] = []
         self._count, self._latency = count, latency
+        self._turn = threading.RLock()
 
     def note(self, seconds: float) -> None:
         """Take one action. Safe between threads: appending is atomic."""
@@ -42,19 +44,18 @@ class Waiting:
 
     def record(self) -> None:
         """Record what waits."""
-        values = self._values
-        taken: list[float] = []
-        while values:
-            try:
-                taken.append(values.pop())
-            except IndexError:  # another thread records as well
-                break
+        if not self._turn.acquire(blocking=False):
+            return  # another thread does; what is left comes next time
+        try:
+            taken = self._values[:]
+            del self._values[: len(taken)]  # what others append meanwhile stays
+        finally:
+            self._turn.release()
         if taken:
             moment = Moment(_EMPTY, time.time_ns())
             moment.sampled = False
             self._count.record(len(taken), moment)
-            for value in taken:
-                self._latency.record(value, moment)
+            self._latency.record_all(taken, moment)
 
 
 class Actions:

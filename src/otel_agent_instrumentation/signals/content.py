@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .. import semconv
+from ..core.media import without_bytes
 from ..redaction.paths import differences, listing, step
 
 if TYPE_CHECKING:
@@ -33,12 +34,15 @@ def of_content(
 ) -> dict[str, Any]:
     """Messages, instructions and tool definitions as JSON strings of at most ``limit`` bytes that stay valid JSON.
 
-    Redacted before they are cut: half a secret looks like none. What was replaced is listed beside them.
+    Redacted before they are cut: half a secret looks like none. What was replaced is listed beside them. Of images,
+    sounds and files a digest and a size are told.
     """
     parts = {name: getattr(content, part) for name, part in _PARTS}
     raw = {name: part for name, part in parts.items() if part is not None and (name in _VALUES or part)}
+    raw = without_bytes(raw, bare=False)
     told = redact(raw)
-    found: dict[str, Any] = {name: _bounded(value, limit, messages=name not in _VALUES) for name, value in told.items()}
+    left = without_bytes(told, bare=True)
+    found: dict[str, Any] = {name: _bounded(value, limit, messages=name not in _VALUES) for name, value in left.items()}
     hidden = [step(_ARGUMENTS, key) for key in content.hidden]
     if hidden or told is not raw:
         found[semconv.REDACTED_FIELDS] = listing(hidden, differences(raw, told, "attributes"))

@@ -79,6 +79,9 @@ class Costs:
             for name in (semconv.COST_USD, semconv.COST_UNPRICED):
                 self._measured.measure(name, 0, labels, call.run)
         if call.cost is not None:
+            if call.run is not None:
+                with call.run.lock:
+                    call.run.spent = (call.run.spent or 0.0) + call.cost.usd
             self._measured.measure(semconv.COST_USD, call.cost.usd, labels, call.run, call.context)
         else:
             self._measured.measure(semconv.COST_UNPRICED, 1, labels, call.run, call.context)

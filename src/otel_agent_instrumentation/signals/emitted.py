@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..core.runs import Run
     from ..redaction.policy import Policy
 
+_COUNT = Contained("emit.count")
 _LOG = Contained("emit.log")
 _LONGEST = 256
 _SEVERITIES = {
@@ -60,6 +61,8 @@ class Outlet(NamedTuple):
     logger: Logger | None = None
     run_of: Callable[[SpanContext], Run | None] = no_run
     """The run that a trace belongs to, for what is emitted outside of any block."""
+    counts: Callable[[str, Mapping[str, Any], Run | None], None] | None = None
+    """Counts an event by its name."""
 
 
 _outlet = Outlet()
@@ -101,6 +104,9 @@ class Emitted(msgspec.Struct, gc=False):
             if run is None:
                 run = outlet.run_of(ids)
         made = Event(name, self.time_ns, payload, run, self.cycle, trace_id, span_id, tags, outlet.file)
+        if outlet.counts is not None:
+            with _COUNT:
+                outlet.counts(name, payload, run)
         if outlet.logger is not None:
             with _LOG:  # by itself: processors of anyone's
                 _log(outlet.logger, made, _SEVERITIES[severity], self.context)

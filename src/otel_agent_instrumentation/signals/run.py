@@ -28,6 +28,7 @@ from ..core.runs import Run
 from ..core.settings import current as settings
 from ..pipeline.quick import SpanStarter
 from . import attributes
+from .lifecycle import Lifecycle
 from .opened import OpenSpan, open_span
 from .tool_calls import infer, tool_calls
 
@@ -87,6 +88,7 @@ class RunTracker:
         self._answers = _Memory()
         self._traces = _Memory()
         self._open: dict[str, Run] = {}
+        self.lifecycle = Lifecycle()
 
     def enter(self, call: Call) -> None:
         """Find or begin the call's run; set its cycle and, where no span is current, what it hangs in."""
@@ -292,6 +294,7 @@ def begin_root(tracker: RunTracker, run: Run, parent: Context) -> OpenSpan:
     run.context = opened.context
     with _SDK:
         tracker.measured.run_began(run)
+    tracker.lifecycle.began(run)
     return opened
 
 
@@ -309,9 +312,12 @@ def end_root(tracker: RunTracker, run: Run, end_ns: int | None, error: str | Non
             end.update(finish() or {})
     run.ending.clear()
     engine.drain()  # the calls in it first
+    if run.spent is not None:
+        end[semconv.RUN_COST_MICROUSD] = round(run.spent * 1_000_000)
     end_ns = max(opened.now() if end_ns is None else end_ns, run.last_ns)  # nor before what it ended itself
     with _SDK:
         tracker.measured.run_ended(run, max(0, end_ns - run.began_ns) / 1e9, error, run.context)
     if (reason := run.stop_reason or error or run.last_reason) is not None:
         end[semconv.RUN_STOP_REASON] = reason
+    tracker.lifecycle.ended(run, end_ns, error)
     opened.end(end_ns, end, error, run, run.pinned)

@@ -79,9 +79,10 @@ class Captured:
             sums[kind] = sums.get(kind, 0) + int(point.sum)
         return sums
 
-    def logs(self) -> list[Any]:
-        """Emitted log records."""
-        return [item.log_record for item in self.log_exporter.get_finished_logs()]
+    def logs(self, *, roots: bool = False) -> list[Any]:
+        """Emitted log records. ``roots``: with those of tasks and sessions, which every run tells of itself."""
+        logs = [item.log_record for item in self.log_exporter.get_finished_logs()]
+        return [log for log in logs if roots or log.event_name not in _OF_RUNS]
 
     @staticmethod
     def lines(folder: str | Path = "logs/telemetry") -> list[envelope.Line]:
@@ -98,6 +99,9 @@ class Captured:
         """Forget the spans and logs so far."""
         self.exporter.clear()
         self.log_exporter.clear()
+
+
+_OF_RUNS = frozenset({*semconv.EVENT_TASKS, semconv.EVENT_SESSION_START, semconv.EVENT_SESSION_END})
 
 
 @contextmanager

@@ -42,11 +42,12 @@ for number in range(20):
             run.outcome = "budget"
         with agent.run("sampled", task="expensive"):
             begin("expensive")
-            # What the engine puts on the span of a call whose price is known.
-            with trace.get_tracer("priced").start_as_current_span("chat", attributes={"agent.cost.microusd": 300_000}):
-                pass
             ask("dear")
             ask("gpt-5")
+        with agent.run("sampled", task="expensive as a whole"):
+            begin("expensive as a whole")
+            for _ in range(3):
+                ask("not cheap")
 with agent.run("sampled", task="slow"):
     begin("slow")
     ask("gpt-5")
