@@ -40,6 +40,7 @@ _SCRUB = ScrubFilter()
 _STEP = Contained("install.step")
 _OBSERVE = Contained("install.observe")
 _ENGINE = "otel_agent_instrumentation.core.engine"
+_MONITORING = "otel_agent_instrumentation.bootstrap.monitoring"
 # The modules by which the agent's own code says things; its clients come by `patching.when_imported`.
 _PROCESSES = "multiprocessing.process"
 _DOORS = tuple(f"otel_agent_instrumentation.signals.{name}" for name in ("api", "emit", "tool", "work"))
@@ -246,6 +247,10 @@ def _prepare(
         observers.follow(settings, only)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
         ledger.open_outlet(settings, logger, state.tracker)
+        if settings.monitor:
+            from . import monitoring
+
+            monitoring.begin()
 
     state.observe = observe
     if _ENGINE in sys.modules:
@@ -342,6 +347,9 @@ def uninstrument() -> None:
             step()
     state.observe = None
     where.use(None)
+    monitoring: Any = sys.modules.get(_MONITORING)
+    if monitoring is not None:
+        monitoring.end()
     observers = loaded_observers()
     if observers is not None:
         observers.let_go()
