@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import blocks, commands, emit, fixtures, mcp_calls, redaction, scrapes, start, tools, variants
+from . import blocks, commands, emit, fixtures, mcp_calls, monitor, redaction, scrapes, start, tools, variants
 from .rounds import ROUNDS, one_round
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ AREAS: dict[str, Callable[[], None]] = {
     "blocks": lambda: blocks.main(_rounds),
     "tools": tools.main,
     "commands": commands.main,
+    "monitor": lambda: monitor.main(_rounds),
     "mcp": mcp_calls.main,
     "start": start.main,
     "redaction": redaction.main,

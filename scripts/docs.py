@@ -25,6 +25,8 @@ _KINDS = {
     "_boolean": "`true` or `false`",
     "_positive": "seconds",
     "_count": "a whole number from 1",
+    "_factor": "a number above 1",
+    "_share": "a share up to 1",
     "_words": "names, by commas",
     "str": "text",
 }

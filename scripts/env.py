@@ -59,7 +59,7 @@ def ensure(name: str) -> Path:
         pip = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _run([*pip, "--upgrade", "pip"])
         subprocess.run([*pip, "uv"], check=False, cwd=ROOT)
-        what = ["--editable", ".[fast,fastapi,cost,stream,zmq,cli,system]", "--group", "dev"]
+        what = ["--editable", ".[fast,fastapi,cost,stream,zmq,cli,system,parquet]", "--group", "dev"]
     else:
         _run([str(python(NEWEST)), "-m", "venv", "--without-pip", str(folder)])
         what = ["--editable", ".", "--group", "test"]

@@ -30,6 +30,7 @@ PAGES = (
     "envelope",
     "events",
     "metrics",
+    "performance-monitor",
     "runs",
     "safety",
 )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _CELL_X, _CELL_Y, _GAP = 48, 26, 6
 _COLOURS = ("#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#e02f44", "#b877d9", "#8ab8ff", "#ffb357")
 _SHOWN = 5
+_LETTER = 6.2
+"""About as wide as a letter of size 10 is."""
 _LARGE = 1000
 
 
@@ -81,6 +83,7 @@ def _panel(url: str, panel: dict[str, Any], now: float, seconds: int) -> str:
         at = bottom - (bottom - top) * share
         drawn.append(f'<line x1="{left}" x2="{right}" y1="{at:.0f}" y2="{at:.0f}" stroke="#2c3235"/>')
         drawn.append(_text(x + 8, at + 4, _words(most * share, unit), 10, "#8e8e99"))
+    word_at = float(left)
     for number, (legend, points) in enumerate(lines):
         colour = _COLOURS[number % len(_COLOURS)]
         where = " ".join(
@@ -89,7 +92,8 @@ def _panel(url: str, panel: dict[str, Any], now: float, seconds: int) -> str:
         )
         drawn.append(f'<polyline points="{where}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         if number < _SHOWN:
-            drawn.append(_text(left + number * (right - left) / _SHOWN, y + high - 12, legend[:16], 10, colour))
+            drawn.append(_text(word_at, y + high - 12, legend[:16], 10, colour))
+            word_at += _LETTER * len(legend[:16]) + 10
     return "".join(drawn)
 
 

@@ -4,7 +4,7 @@
 `opentelemetry-instrument python agent.py` needs nothing from here. In code: `instrument()`, `uninstrument()`,
 `suppress()`, `run()`, `cycle()`, `state()`, `step()`, `plan()`, `review()`, `profile()`, `benchmark()`, `@tool`,
 `flush()`; `emit_event()`, `emit_task_lifecycle()`, `emit_alert()`, `emit_system_event()`,
-`emit_monitoring_snapshot()`, `append_ledger()`.
+`emit_monitoring_snapshot()`, `append_ledger()`; `performance_monitor`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .semconv import VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .bootstrap.monitoring import performance_monitor as performance_monitor
     from .core.suppress import suppress as suppress
     from .signals.api import run as run
     from .signals.emit import append_ledger as append_ledger
@@ -45,6 +46,7 @@ __all__ = [
     "emit_task_lifecycle",
     "flush",
     "instrument",
+    "performance_monitor",
     "plan",
     "profile",
     "review",
@@ -65,6 +67,7 @@ _EMITTING = (
     "emit_task_lifecycle",
 )
 _LAZY = {
+    "performance_monitor": "bootstrap.monitoring",
     "run": "signals.api",
     "suppress": "core.suppress",
     "tool": "signals.tool",

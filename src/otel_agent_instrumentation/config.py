@@ -66,6 +66,7 @@ class Settings(NamedTuple):
     disabled: tuple[str, ...] = ()
     semconv: Literal["1.41", "latest", "dual"] = "1.41"
     content: Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"] = "NO_CONTENT"
+    completion_hook: str | None = None
     content_limit: int = 65_536
     agent_name: str | None = None
     implicit_run: bool = True
@@ -77,6 +78,14 @@ class Settings(NamedTuple):
     price_file: str | None = None
     prices: dict[str, Any] = _NO_PRICES
     """The section ``[prices]`` as it stands in the file; :mod:`.metrics.prices` reads it."""
+    monitor: bool = False
+    monitor_export: str | None = None
+    monitor_memory_interval: float = 10.0
+    monitor_memory_bytes: int | None = None
+    monitor_tool_seconds: float | None = None
+    monitor_model_seconds: float | None = None
+    monitor_spike: float = 10.0
+    monitor_error_rate: float = 0.5
     metrics_token: str | None = None
     metrics_token_file: str | None = None
     metrics_basic: str | None = None

@@ -42,6 +42,22 @@ def _count(text: str) -> int:
     return number
 
 
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1:
+        msg = "expected a share above 0 and up to 1"
+        raise ValueError(msg)
+    return number
+
+
+def _factor(text: str) -> float:
+    number = float(text)
+    if not 1 < number <= _LONGEST:
+        msg = "expected a number above 1"
+        raise ValueError(msg)
+    return number
+
+
 def words(text: str) -> tuple[str, ...]:
     """The words of a list with commas."""
     return tuple(word for word in (part.strip() for part in text.split(",")) if word)
@@ -92,6 +108,13 @@ OPTIONS: tuple[Option, ...] = (
         _content,
         "Messages, system instructions and tool definitions: NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT.",
     ),
+    Option(
+        "completion_hook",
+        ("OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK",),
+        str,
+        "A hook that is given each completion's content, redacted: an entry point of "
+        "`opentelemetry_genai_completion_hook`, e.g. `upload`. Needs `opentelemetry-util-genai`; see docs/safety.md.",
+    ),
     Option("content_limit", ("OTEL_AGENT_CONTENT_LIMIT",), _count, "Most bytes of one content attribute."),
     Option("agent_name", ("OTEL_AGENT_NAME",), str, "Name of the agent where the code gives none."),
     Option("implicit_run", ("OTEL_AGENT_IMPLICIT_RUN",), _boolean, "One tree for an agent that opens no run itself."),
@@ -122,6 +145,36 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "price_file", ("OTEL_AGENT_PRICES",), str, "TOML file of prices, like the section `[prices]`; it wins over it."
+    ),
+    Option(
+        "monitor",
+        ("OTEL_AGENT_MONITOR",),
+        _boolean,
+        "The performance monitor from the start, without code (docs/performance-monitor.md).",
+    ),
+    Option("monitor_export", ("OTEL_AGENT_MONITOR_EXPORT",), str, "JSON file that it writes at the exit."),
+    Option(
+        "monitor_memory_interval",
+        ("OTEL_AGENT_MONITOR_MEMORY_INTERVAL",),
+        _positive,
+        "Seconds between two looks at the memory.",
+    ),
+    Option("monitor_memory_bytes", ("OTEL_AGENT_MONITOR_MEMORY_BYTES",), _count, "More memory than this is an alert."),
+    Option("monitor_tool_seconds", ("OTEL_AGENT_MONITOR_TOOL_SECONDS",), _positive, "A tool that takes longer is one."),
+    Option(
+        "monitor_model_seconds", ("OTEL_AGENT_MONITOR_MODEL_SECONDS",), _positive, "A model call that takes longer is."
+    ),
+    Option(
+        "monitor_spike",
+        ("OTEL_AGENT_MONITOR_SPIKE",),
+        _factor,
+        "A call of over a second that takes so many times the mean of at least 20 before it is an alert.",
+    ),
+    Option(
+        "monitor_error_rate",
+        ("OTEL_AGENT_MONITOR_ERROR_RATE",),
+        _share,
+        "A tool of whose last 50 calls surely more fail is an alert, and had better be disabled.",
     ),
     Option("metrics_token", ("OTEL_AGENT_METRICS_TOKEN",), str, "What a scrape of `/metrics` must say: `Bearer ...`."),
     Option("metrics_token_file", ("OTEL_AGENT_METRICS_TOKEN_FILE",), str, "A file with that token."),

@@ -271,6 +271,7 @@ def test_json_tells_the_same(capsys):
         "cache_write": None,
         "output": 430,
         "reasoning": 128,
+        "cost_microusd": None,
         "retries": 1,
         "errors": 1,
     }

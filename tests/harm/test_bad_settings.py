@@ -34,6 +34,8 @@ BAD: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("run_idle", "exit_timeout", "content_limit", "queue_bytes", "loop_calls"), NUMBER),
     **dict.fromkeys(("bsp_delay_ms", "bsp_queue", "bsp_batch", "blrp_delay_ms", "blrp_queue", "blrp_batch"), NUMBER),
     **dict.fromkeys(("metric_interval_ms", "timeout", "traces_timeout", "logs_timeout", "metrics_timeout"), NUMBER),
+    **dict.fromkeys(("monitor_tool_seconds", "monitor_model_seconds", "monitor_memory_interval"), NUMBER),
+    **dict.fromkeys(("monitor_memory_bytes", "monitor_spike", "monitor_error_rate"), NUMBER),
     "prometheus_port": NUMBER,
     "semconv": WORD,
     "content": WORD,
@@ -41,7 +43,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "redaction_mode": WORD,
     "redaction_engine": WORD,
     **dict.fromkeys(("commands", "files", "cost", "ledger_durability"), WORD),
-    **dict.fromkeys(("ledger_async", "ledger_compress", "ledger_chain"), BOOLEAN),
+    **dict.fromkeys(("ledger_async", "ledger_compress", "ledger_chain", "monitor"), BOOLEAN),
     **dict.fromkeys(("ledger_buffer_events", "ledger_flush_interval", "ledger_rotate_seconds"), NUMBER),
     **dict.fromkeys(("ledger_rotate_bytes", "ledger_keep_files", "ledger_keep_days", "ledger_keep_bytes"), NUMBER),
     "log_level": WORD,
@@ -52,8 +54,9 @@ FREE = {
     *(f"{signal}_{what}" for signal in ("traces", "logs", "metrics") for what in ("exporter", "endpoint", "protocol")),
     *("endpoint", "protocol"),
     *("prometheus_host", "metrics_token", "metrics_token_file", "metrics_basic", "metrics_cert", "metrics_key"),
-    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file"),
+    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file", "completion_hook"),
     "stream_token",
+    "monitor_export",
 }
 DEFAULTS = config.defaults()
 TRIED = [option for option in config.OPTIONS if option.name in BAD]

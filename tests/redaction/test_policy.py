@@ -13,8 +13,10 @@ import uuid
 import msgspec
 import pytest
 
+from otel_agent_instrumentation.config import Settings
 from otel_agent_instrumentation.core import contain
 from otel_agent_instrumentation.redaction.policy import ERROR, Policy, default_policy
+from otel_agent_instrumentation.redaction.repeats import Repeats
 from otel_agent_instrumentation.redaction.rules import Hit
 
 KEY = "sk-" + "ant-api03-0123456789abcdef0123456789"
@@ -220,6 +222,51 @@ def test_caches_are_bounded(policy):
     assert sum(text.__sizeof__() for text in policy._clean) <= 1 << 20
     policy.text("y" * (1 << 17))
     assert "y" * (1 << 17) not in policy._clean
+
+
+def test_a_text_that_comes_again_is_not_scanned_again_and_is_counted_again():
+    seen: list[str] = []
+
+    def find(text: str, judge: object) -> list[Hit]:
+        seen.append(text)
+        return [Hit(5, 11, "rule", "")] if "hidden" in text else []
+
+    policy = Policy(find=find)
+    told = policy.text("it's hidden here"[2:])
+    assert "hidden" not in told
+    scanned = len(seen)
+    assert [policy.at(place).text("it's hidden here"[2:]) for place in ("span", "log")] == [told, told]
+    assert len(seen) == scanned
+    assert policy.counts() == {("rule", "other"): 1, ("rule", "span"): 1, ("rule", "log"): 1}
+    policy.text("it's hidden there"[2:])
+    assert len(seen) > scanned
+    kept = repr([getattr(policy._shared.repeats, name) for name in policy._shared.repeats.__slots__])
+    assert "hidden" not in kept
+    assert "here" in kept
+
+
+def test_two_texts_of_one_hash_are_two_texts():
+    class Same(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return 1
+
+    repeats = Repeats()
+    repeats.put(Same("one"), "for one", ["rule"])
+    assert repeats.get(Same("one")) == ("for one", ("rule",))
+    assert repeats.get(Same("two")) is None
+    for number in range(20_000):
+        repeats.put(f"text {number}", "x" * 200, [])
+    assert repeats.get("text 19999") == ("x" * 200, ())
+    assert len(repeats._found) < 2000
+
+
+def test_other_rules_find_other_things_in_a_text_that_came_before():
+    policy = Policy(settings=Settings())
+    assert "me@example.org" not in policy.text("write to me@example.org")
+    policy.use(Settings(redaction_off=("email",)))
+    assert policy.text("write to me@example.org") == "write to me@example.org"
 
 
 def test_threads_share_a_policy(policy):

@@ -40,6 +40,7 @@ _SCRUB = ScrubFilter()
 _STEP = Contained("install.step")
 _OBSERVE = Contained("install.observe")
 _ENGINE = "otel_agent_instrumentation.core.engine"
+_MONITORING = "otel_agent_instrumentation.bootstrap.monitoring"
 # The modules by which the agent's own code says things; its clients come by `patching.when_imported`.
 _PROCESSES = "multiprocessing.process"
 _DOORS = tuple(f"otel_agent_instrumentation.signals.{name}" for name in ("api", "emit", "tool", "work"))
@@ -135,7 +136,7 @@ def self_check(*, values: bool | None = None) -> None:
         state.proven[:] = passed
     state.guard_ok = len(passed) == len(safe)
     if not state.guard_ok and settings_in_force.capturing():
-        settings_in_force.use(settings_in_force.current()._replace(content="NO_CONTENT"))
+        settings_in_force.let_content_go()
         warn_once(
             "guard:self_check",
             "otel-agent: the redaction guard could not be put in place in this SDK: content capture is off. "
@@ -246,6 +247,10 @@ def _prepare(
         observers.follow(settings, only)
         state.tracker = observers.observe(settings, tracer, meter, logger, own=own)
         ledger.open_outlet(settings, logger, state.tracker)
+        if settings.monitor:
+            from . import monitoring
+
+            monitoring.begin()
 
     state.observe = observe
     if _ENGINE in sys.modules:
@@ -289,9 +294,22 @@ def arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
         coordinator.register_call("runs", lambda left: _end_all(left / 2), stage="first")
         # Before the queues: what the writer tells OTel's logs is to leave, too.
         coordinator.register_call("ledger", ledger.flush, stage="first")
+        coordinator.register_call("completions", _finish_completions, flush=_flush_completions)
         coordinator.register_call("summary", ledger.last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
     forks.watch()
+
+
+def _finish_completions(left: float) -> None:
+    observers = loaded_observers()
+    if observers is not None:
+        observers.finish_completions(left)
+
+
+def _flush_completions(left: float) -> None:
+    observers = loaded_observers()
+    if observers is not None:
+        observers.finish_completions(left, shutdown=False)
 
 
 def close_open(wait: float = 1.0) -> None:
@@ -329,6 +347,9 @@ def uninstrument() -> None:
             step()
     state.observe = None
     where.use(None)
+    monitoring: Any = sys.modules.get(_MONITORING)
+    if monitoring is not None:
+        monitoring.end()
     observers = loaded_observers()
     if observers is not None:
         observers.let_go()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "show": f"{__name__}.show",
+    "stats": f"{__name__}.stats",
+    "diff": f"{__name__}.diff",
+    "export": f"{__name__}.export",
     "tail": f"{__name__}.tail",
     "serve": f"{__name__}.serve",
     "emit": f"{__name__}.emit",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import semconv
 from ..envelope.line import timestamp
-from ._text import Part, broken, clean, cut, number, painted, plural, seconds, width
+from ._text import Part, broken, clean, cut, dollars, number, painted, plural, seconds, width
 from ._tree import CACHE_WRITE, model, retries
 
 if TYPE_CHECKING:
@@ -251,6 +251,8 @@ def _sum(label: str, sums: Sums, more: list[Part], style: str) -> Row:
         notes.append(Part(plural(sums.retries, "retry"), "yellow"))
     if sums.errors:
         notes.append(Part(plural(sums.errors, "error"), "red"))
+    if sums.cost_microusd is not None:
+        notes.append(Part(dollars(sums.cost_microusd)))
     if sums.cache_write:
         notes.append(Part(f"{number(sums.cache_write)} written to cache", "dim"))
     cells = {"time": seconds(sums.seconds), **{head: number(n) for head, n in counts.items() if n is not None}}

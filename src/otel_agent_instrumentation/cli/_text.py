@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 _MINUTE, _HOUR = 60, 3600
 _LONG_NUMBER = 10_000_000
+_DOLLAR = 1_000_000
 _LONGEST = 200
+COLUMNS = 100
+"""How wide the output is where it goes to no terminal."""
 # One character for one, so that columns stay in place.
 _ASCII = str.maketrans({"├": "|", "└": "`", "│": "|", "─": "-", "·": "-", "…": "~", "→": ">", "✗": "x"})
 
@@ -103,6 +106,11 @@ def seconds(value: float) -> str:
 def number(value: int) -> str:
     """A count with its thousands apart."""
     return f"{value:,}" if value < _LONG_NUMBER else f"{value / 1e6:,.1f}M"
+
+
+def dollars(microusd: int) -> str:
+    """A cost, in cents where it has any to speak of."""
+    return f"${microusd / 1e6:,.2f}" if microusd >= _DOLLAR else f"${microusd / 1e6:.4f}"
 
 
 def plural(count: int, word: str) -> str:

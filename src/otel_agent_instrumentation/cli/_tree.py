@@ -91,6 +91,8 @@ class Sums:
     cache_write: int | None = None
     output: int | None = None
     reasoning: int | None = None
+    cost_microusd: int | None = None
+    """Of the calls that were priced."""
     retries: int = 0
     errors: int = 0
 
@@ -103,6 +105,7 @@ class Sums:
         self.cache_write = _plus(self.cache_write, call.number(*CACHE_WRITE))
         self.output = _plus(self.output, call.number(semconv.USAGE_OUTPUT_TOKENS))
         self.reasoning = _plus(self.reasoning, call.number(semconv.USAGE_REASONING))
+        self.cost_microusd = _plus(self.cost_microusd, call.number(semconv.COST_MICROUSD))
         self.retries += retries(call)
         self.errors += call.error is not None
 

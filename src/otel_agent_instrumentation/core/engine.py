@@ -87,11 +87,28 @@ class Engine:
         self._drained = 0
         # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
         self._telling = threading.RLock()
+        self._told: tuple[Observer, ...] = ()
+        self._beside: tuple[Observer, ...] = ()
         self._observers: tuple[tuple[Observer, Contained], ...] = ()
         self._starters: tuple[tuple[Callable[[Call], None], Contained], ...] = ()
 
     def observe(self, *observers: Observer) -> None:
-        """Replace the observers. Each is contained by itself."""
+        """Replace the observers, but for those that came by `add_observer`. Each is contained by itself."""
+        self._told = observers
+        self._arrange()
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have ``observer`` told, too, before the last of the others: for who comes and goes at any time."""
+        self._beside = (*self._beside, observer)
+        self._arrange()
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Tell it no more."""
+        self._beside = tuple(one for one in self._beside if one is not observer)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        observers = (*self._told[:-1], *self._beside, *self._told[-1:])
         self._observers = tuple((item, Contained(f"{item.name}.on_end")) for item in observers)
         starts: list[tuple[Any, str]] = [(getattr(item, "on_start", None), item.name) for item in observers]
         self._starters = tuple((start, Contained(f"{name}.on_start")) for start, name in starts if start is not None)

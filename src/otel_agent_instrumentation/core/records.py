@@ -56,6 +56,7 @@ class EventRecord:
 
 Record = SpanRecord | EventRecord
 _sinks: tuple[tuple[Callable[[Any], None], Contained], ...] = ()
+_taps: tuple[tuple[Callable[[EventRecord], None], Contained], ...] = ()
 
 
 def add_sink(name: str, sink: Callable[[Any], None]) -> None:
@@ -75,8 +76,40 @@ def wanted() -> bool:
     return bool(_sinks)
 
 
+def add_tap(name: str, tap: Callable[[EventRecord], None]) -> None:
+    """Give every event, and no span, to ``tap`` from now on, whether there are sinks or not; once."""
+    global _taps  # noqa: PLW0603 - see `add_sink`
+    remove_tap(tap)
+    _taps = (*_taps, (tap, Contained(f"{name}.tap")))
+
+
+def remove_tap(tap: Callable[[EventRecord], None]) -> None:
+    """Give it none any more."""
+    global _taps  # noqa: PLW0603
+    _taps = tuple(one for one in _taps if one[0] != tap)
+
+
+def tapped() -> bool:
+    """Whether there are taps."""
+    return bool(_taps)
+
+
+def events_wanted() -> bool:
+    """Whether anybody takes events."""
+    return bool(_sinks or _taps)
+
+
 def emit(record: Record) -> None:
-    """Hand a record to every sink."""
+    """Hand a record to every sink, and an event to every tap."""
     for sink, contained in _sinks:
         with contained:
             sink(record)
+    if _taps and isinstance(record, EventRecord):
+        tap_in(record)
+
+
+def tap_in(event: EventRecord) -> None:
+    """Hand an event to the taps alone."""
+    for tap, contained in _taps:
+        with contained:
+            tap(event)

@@ -157,7 +157,7 @@ def go_in(new: Place) -> None:
         active(new.run)
     new.above = place()
     new.outer = otel_current()
-    new.home = _home()
+    new.home = home()
     _current.set(new)
     if new.context is not None:
         attach(new.context)
@@ -177,7 +177,7 @@ def mend() -> bool:
     Whether OTel's context changed.
     """
     found = _current.get()
-    return found is not None and found.ended and found.home == _home() and _mend(found)
+    return found is not None and found.ended and found.home == home() and _mend(found)
 
 
 def _mend(left: Place) -> bool:
@@ -191,7 +191,8 @@ def _mend(left: Place) -> bool:
     return changed
 
 
-def _home() -> tuple[int, int]:
+def home() -> tuple[int, int]:
+    """Thread and task that this is."""
     asyncio = sys.modules.get("asyncio")  # whoever has a task has imported it
     loop = asyncio.events._get_running_loop() if asyncio is not None else None  # noqa: SLF001
     return threading.get_ident(), 0 if asyncio is None or loop is None else id(asyncio.current_task(loop))

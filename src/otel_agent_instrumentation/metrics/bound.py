@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import Counter, Histogram
+    from opentelemetry.metrics import _Gauge as Gauge
 
 _BIND = Contained("metrics.bind")
 
@@ -45,10 +46,10 @@ class Bound:
 
     __slots__ = ("_add", "_aggregations", "_consumer", "_enabled", "_filter", "_instrument", "_storages", "attributes")
 
-    def __init__(self, instrument: Histogram | Counter, attributes: Mapping[str, Any]) -> None:
+    def __init__(self, instrument: Histogram | Counter | Gauge, attributes: Mapping[str, Any]) -> None:
         self.attributes = attributes
         self._instrument: Any = instrument
-        self._add: Any = getattr(instrument, "record", None) or getattr(instrument, "add", None)
+        self._add: Any = next(filter(None, (getattr(instrument, name, None) for name in ("record", "add", "set"))))
         self._aggregations: list[Any] | None = None
         self._storages: Any = None
         self._consumer: Any = None
@@ -83,7 +84,7 @@ class Bound:
         self._aggregations = found
 
     def record(self, value: float, moment: Moment) -> None:
-        """Record ``value`` (not negative, finite)."""
+        """Record ``value`` (finite; not negative, but for a gauge)."""
         aggregations = self._aggregations
         if aggregations is None:
             self._add(value, self.attributes, moment.context)

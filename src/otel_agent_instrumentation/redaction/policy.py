@@ -21,6 +21,7 @@ from ..core import settings as in_force
 from ..core.contain import Contained
 from . import keys, loading
 from .paths import MASKED, differences, plain
+from .repeats import Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +76,7 @@ class _Shared:
         self.inner: dict[str, Decision] = {}
         self.clean: set[str] = set()
         self.clean_bytes = 0
+        self.repeats = Repeats()
         self.counts: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.warm: Callable[[], str] = str
 
@@ -112,6 +114,7 @@ class _Shared:
         self.decisions.clear()
         self.inner.clear()
         self.clean.clear()
+        self.repeats.clear()
 
 
 class Policy:
@@ -161,18 +164,12 @@ class Policy:
             return text
         with _TEXT:
             own = text if type(text) is str else str.__str__(text)
-            redacted = self._rules(own)
+            known = self._shared.repeats.get(own)
+            redacted, found = known if known is not None else self._scan(own)
             if redacted is own:
-                self._remember(own)
                 return text
-            # What a replacement brings together may match again; repeated until redacting twice equals once.
-            for _ in range(_MAX_PASSES):
-                once, redacted = redacted, self._rules(redacted)
-                if redacted == once:
-                    break
-            else:
-                redacted = ERROR
-            self._remember(redacted)
+            for rule in found:
+                self._shared.counts[rule, self.place] += 1
             return redacted
         self._shared.counts["error", self.place] += 1
         return ERROR
@@ -219,7 +216,25 @@ class Policy:
         """Return how many values went, by rule (``key`` a name's, ``error`` a fault) and place. A copy."""
         return dict(self._shared.counts)
 
-    def _rules(self, text: str) -> str:
+    def _scan(self, text: str) -> tuple[str, Sequence[str]]:
+        """Return what stands for ``text`` (the same object if it is clean), and the rules that found something."""
+        found: list[str] = []
+        redacted = self._rules(text, found)
+        if redacted is text:
+            self._remember(text)
+            return text, found
+        # What a replacement brings together may match again; repeated until redacting twice equals once.
+        for _ in range(_MAX_PASSES):
+            once, redacted = redacted, self._rules(redacted, found)
+            if redacted == once:
+                break
+        else:
+            redacted = ERROR
+        self._remember(redacted)
+        self._shared.repeats.put(text, redacted, found)
+        return redacted, found
+
+    def _rules(self, text: str, found: list[str]) -> str:
         if len(text) < _SHORTEST:
             return text
         shared = self._shared
@@ -235,7 +250,7 @@ class Policy:
             mark = shared.marks.mark(rule, secret)
             pieces += (text[done:start], quote, mark or "", quote)
             done = end
-            shared.counts[rule, self.place] += 1
+            found.append(rule)
         return "".join((*pieces, text[done:])) if pieces else text
 
     def _decide(self, key: str) -> Decision:

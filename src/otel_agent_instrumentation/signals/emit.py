@@ -11,7 +11,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv
-from ..core import runs
+from ..core import records, runs
 from ..core.contain import Contained, warn_once
 from ..core.context import current as current_context
 from ..envelope.copies import pack
@@ -79,6 +79,8 @@ def emit_event(
         run, cycle = (place.run, place.cycle) if place is not None else (None, None)
         if cycle is None:
             cycle = 0 if run is None else run.pinned or (0 if run.counted else run.cycle)
+        if records.tapped():
+            records.tap_in(records.EventRecord(str(event_type), now, payload or {}, run=run, cycle=cycle))
         weight = len(data) + _BESIDE
         return _post(
             Emitted(weight, event_type, now, data, run, cycle, current_context(), task_id, persona_id, session_id)

@@ -141,8 +141,7 @@ class Metrics:
 
     def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> _Recorders:
         wanted = CATALOGUE[name].labels
-        if name not in self._instruments:
-            self._instruments[name] = make(self._meter, CATALOGUE[name])
+        self._there(name)
         key = (name, *map(values.get, wanted))
         recorders = self._recorders(key, ("", *wanted))
         recorders.record(name, value, moment)
@@ -196,24 +195,22 @@ class Metrics:
 
     def event(self, name: str, payload: Mapping[str, Any], run: Run | None) -> None:
         """Count an event under the envelope's `source` and `event`, and keep the numbers of its payload (E6, E8)."""
-        labels: dict[str, Any] = {
-            semconv.EVENT_SOURCE: source_of(name, run.agent if run is not None else None),
-            semconv.EVENT_NAME: name,
-            semconv.TASK: run.task if run is not None else None,
-            semconv.ENVIRONMENT: self._environment,
-        }
-        self.measure(semconv.EVENTS, 1, labels, run)
+        agent, task = (run.agent, run.task) if run is not None else (None, None)
+        key = (semconv.EVENTS, source_of(name, agent), name, task, self._environment, agent)
+        recorders = self._recorders(key, _EVENT_LABELS)
+        moment = Moment(_EMPTY, time.time_ns())
+        moment.sampled = False
+        recorders.record(self._there(semconv.EVENTS), 1, moment)
         for field in EVENT_FIELDS.get(name, ()):
             value: Any = payload.get(field)
             if type(value) in _NUMBERS:
-                self._set(semconv.EVENT_VALUE, value, {**labels, semconv.EVENT_FIELD: field}, run)
+                recorders.record(self._there(semconv.EVENT_VALUE), value, moment, (semconv.EVENT_FIELD, field))
 
-    def _set(self, name: str, value: float, labels: dict[str, Any], run: Run | None) -> None:
-        values = {**labels, semconv.AGENT_NAME: run.agent if run is not None else None}
+    def _there(self, name: str) -> str:
+        """``name``, whose instrument is there from now on."""
         if name not in self._instruments:
             self._instruments[name] = make(self._meter, CATALOGUE[name])
-        told = {key: self._vocabulary.bounded(key, values.get(key)) for key in CATALOGUE[name].labels}
-        self._instruments[name].set(value, {key: value for key, value in told.items() if value is not None})
+        return name
 
     def _collected(self) -> Iterable[Observation]:
         """At a collection, before the points are read."""
@@ -234,6 +231,14 @@ class Metrics:
         return made
 
 
+_EVENT_LABELS = (
+    "",
+    semconv.EVENT_SOURCE,
+    semconv.EVENT_NAME,
+    semconv.TASK,
+    semconv.ENVIRONMENT,
+    semconv.AGENT_NAME,
+)
 _LABELS = (
     semconv.OPERATION_NAME,
     semconv.PROVIDER_NAME,

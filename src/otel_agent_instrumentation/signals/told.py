@@ -98,14 +98,14 @@ class Teller:
                 event_name=name,
                 attributes=logged,
             )
-        if records.wanted():
+        if records.events_wanted():
             ids = ids_in(context) or INVALID_SPAN_CONTEXT
             told["redacted_fields"] = paths
             records.emit(records.EventRecord(name, time_ns, told, ids.trace_id, ids.span_id, run=run, cycle=cycle))
 
     def record(self, make: Callable[[], records.EventRecord], context: Context | None) -> None:
         """Count the event that ``make`` gives and tell it. Its bounded payload are the log's attributes."""
-        logged, kept = self._enabled is None or self._enabled(), records.wanted()
+        logged, kept = self._enabled is None or self._enabled(), records.events_wanted()
         record = make()
         with _COUNT:
             self._measured.event(record.name, record.payload, record.run)
