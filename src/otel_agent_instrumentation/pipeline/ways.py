@@ -36,8 +36,8 @@ _MESSAGE_TOO_BIG: Final = 1009  # RFC 6455, 7.4.1
 _LONGEST_CONNECT: Final = 3.0
 _MOST_IN_ZMQ: Final = 100
 _LINGER_MS: Final = 300
-# What another process, or a hung thread, may use still: never closed, never collected.
-_left: list[Any] = []
+# What a hung thread, or another process, may use still is not to be collected: that would close it.
+_open: list[Any] = []
 
 
 class FileTarget:
@@ -114,6 +114,7 @@ class ZmqTarget:
             context = zmq.Context()
             socket = context.socket(zmq.PUSH)
             self._open = context, socket
+            _open.append(self._open)
             socket.setsockopt(zmq.IMMEDIATE, 1)  # only to who is there: what waits, waits in our own queue
             socket.setsockopt(zmq.SNDHWM, _MOST_IN_ZMQ)
             socket.setsockopt(zmq.LINGER, _LINGER_MS)
@@ -122,17 +123,16 @@ class ZmqTarget:
 
     def renew(self) -> None:
         """Forget the socket: another process, or an abandoned thread, holds it."""
-        if self._open is not None:
-            _left.append(self._open)
-            self._open = None
+        self._open = None
 
     def close(self) -> None:
         """Close the socket; what it holds is sent within 0.3 s."""
         if self._open is not None:
             context, socket = self._open
-            self._open = None
             socket.close()
             context.term()
+            _open.remove(self._open)
+            self._open = None
 
 
 class WebSocketTarget:
@@ -174,6 +174,7 @@ class WebSocketTarget:
                 open_timeout=min(timeout, _LONGEST_CONNECT),
                 close_timeout=0.3,
             )
+            _open.append(self._open)
             with contextlib.suppress(OSError, struct.error):
                 # The library sends without a time limit; of who reads nothing we want to know.
                 seconds = struct.pack("ll", int(timeout) + 1, 0)
@@ -182,15 +183,14 @@ class WebSocketTarget:
 
     def renew(self) -> None:
         """Forget the connection: another process, or an abandoned thread, holds it."""
-        if self._open is not None:
-            _left.append(self._open)
-            self._open = None
+        self._open = None
 
     def close(self) -> None:
         """Close the connection."""
         connection, self._open = self._open, None
         if connection is not None:
             contain.call("route.close", connection.close)
+            _open.remove(connection)
 
 
 class CallTarget:
