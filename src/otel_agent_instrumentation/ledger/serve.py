@@ -72,11 +72,13 @@ class Stream:
         self._looking = asyncio.Lock()
         """Held while lines have been read and are not told yet."""
 
-    async def page(self, path: str) -> Answer:
-        """The answer to a plain request."""
+    async def answer(self, asked: Asked) -> Answer | None:
+        """The plain answer to a request; None: it is the stream that is asked for."""
+        if asked.path == STREAM:
+            return _refused(asked)
         with _PAGES:
             async with self._asking:
-                return await asyncio.to_thread(self._pages, path) or _NOTHING
+                return await asyncio.to_thread(self._pages, asked.path) or _NOTHING
         return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, "This server failed; its log says how.\n")
 
     async def follow(self) -> None:
@@ -166,10 +168,7 @@ async def serving(
 
     async def answer(connection: ServerConnection, request: Request) -> Response | None:
         asked = admission[0].check(request.path, request.headers)
-        if isinstance(asked, Asked):
-            told = _refused(asked) if asked.path == STREAM else await stream.page(asked.path)
-        else:
-            told = asked
+        told = asked if isinstance(asked, Answer) else await stream.answer(asked)
         if told is None:
             connection.asked = asked  # pyright: ignore[reportAttributeAccessIssue]
             return None
