@@ -65,6 +65,7 @@ class Settings(NamedTuple):
     disabled: tuple[str, ...] = ()
     semconv: Literal["1.41", "latest", "dual"] = "1.41"
     content: Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"] = "NO_CONTENT"
+    completion_hook: str | None = None
     content_limit: int = 65_536
     agent_name: str | None = None
     implicit_run: bool = True

@@ -108,6 +108,13 @@ OPTIONS: tuple[Option, ...] = (
         _content,
         "Messages, system instructions and tool definitions: NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT.",
     ),
+    Option(
+        "completion_hook",
+        ("OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK",),
+        str,
+        "A hook that is given each completion's content, redacted: an entry point of "
+        "`opentelemetry_genai_completion_hook`, e.g. `upload`. Needs `opentelemetry-util-genai`; see docs/safety.md.",
+    ),
     Option("content_limit", ("OTEL_AGENT_CONTENT_LIMIT",), _count, "Most bytes of one content attribute."),
     Option("agent_name", ("OTEL_AGENT_NAME",), str, "Name of the agent where the code gives none."),
     Option("implicit_run", ("OTEL_AGENT_IMPLICIT_RUN",), _boolean, "One tree for an agent that opens no run itself."),

@@ -54,7 +54,7 @@ FREE = {
     *(f"{signal}_{what}" for signal in ("traces", "logs", "metrics") for what in ("exporter", "endpoint", "protocol")),
     *("endpoint", "protocol"),
     *("prometheus_host", "metrics_token", "metrics_token_file", "metrics_basic", "metrics_cert", "metrics_key"),
-    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file"),
+    *("redaction_off", "redaction_on", "redaction_key", "redaction_key_file", "price_file", "completion_hook"),
     "stream_token",
     "monitor_export",
 }

@@ -136,7 +136,7 @@ def self_check(*, values: bool | None = None) -> None:
         state.proven[:] = passed
     state.guard_ok = len(passed) == len(safe)
     if not state.guard_ok and settings_in_force.capturing():
-        settings_in_force.use(settings_in_force.current()._replace(content="NO_CONTENT"))
+        settings_in_force.let_content_go()
         warn_once(
             "guard:self_check",
             "otel-agent: the redaction guard could not be put in place in this SDK: content capture is off. "
@@ -295,9 +295,22 @@ def arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
         coordinator.register_call("runs", lambda left: _end_all(left / 2), stage="first")
         # Before the queues: what the writer tells OTel's logs is to leave, too.
         coordinator.register_call("ledger", ledger.flush, stage="first")
+        coordinator.register_call("completions", _finish_completions, flush=_flush_completions)
         coordinator.register_call("summary", ledger.last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
     forks.watch()
+
+
+def _finish_completions(left: float) -> None:
+    observers = loaded_observers()
+    if observers is not None:
+        observers.finish_completions(left)
+
+
+def _flush_completions(left: float) -> None:
+    observers = loaded_observers()
+    if observers is not None:
+        observers.finish_completions(left, shutdown=False)
 
 
 def close_open(wait: float = 1.0) -> None:

@@ -62,6 +62,11 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     # With providers of the application a span is expected to be there when the call returns.
     # Content is read from the caller's own objects, which it may change after the call.
     engine.defers = own and not settings_in_force.capturing()
+    if settings.completion_hook is not None:
+        with _STEP:
+            from ..signals import completion
+
+            completion.use(completion.Completions(settings.completion_hook))
     with _STEP:
         told = config.parent_run()
         if told is not None:  # else the run that came with a process's own work, if any, stays
@@ -147,6 +152,14 @@ def drain(wait: float = 0.0) -> None:
     engine.drain(wait)
 
 
+def finish_completions(left: float, *, shutdown: bool = True) -> None:
+    """Have the completion hook take what waits for it, within ``left`` seconds."""
+    if settings_in_force.current().completion_hook is not None:
+        from ..signals import completion
+
+        completion.finish(left, shutdown=shutdown)
+
+
 def let_go() -> None:
     """Switch the engine off."""
     engine.enabled = False
@@ -155,3 +168,6 @@ def let_go() -> None:
     engine.observe()
     engine.awaits = None
     records.clear_sinks()
+    from ..signals import completion
+
+    completion.use(None)

@@ -186,6 +186,8 @@ def guard(run: Trial, settings: Settings) -> Iterator[Finding]:
             "`pip install 'otel-agent-instrumentation[fast]'`.",
         )
     yield Finding("ok", _CONTENT[settings.content])
+    if settings.completion_hook is not None:
+        yield Finding("ok", f"content is handed to the completion hook {settings.completion_hook!r}, redacted")
 
 
 _CONTENT: Final = {

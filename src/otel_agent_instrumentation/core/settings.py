@@ -21,4 +21,9 @@ def current() -> Settings:
 
 def capturing() -> bool:
     """Whether any content is to be kept."""
-    return _current.content != "NO_CONTENT"
+    return _current.content != "NO_CONTENT" or _current.completion_hook is not None
+
+
+def let_content_go() -> None:
+    """Keep no content from here on."""
+    use(_current._replace(content="NO_CONTENT", completion_hook=None))

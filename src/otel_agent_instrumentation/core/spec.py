@@ -208,8 +208,8 @@ class Call:
     """The ids of the call's own span; they outlive ``span``."""
     started: Mapping[str, Any] | None = None
     """The attributes that its span started with."""
-    told: Mapping[str, Any] | None = None
-    """Its content attributes, once they were made: span and event share them."""
+    told: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    """Its content attributes and those of the completion hook, once they were made: span and event share them."""
     cost: Cost | None = None
     """What it cost, where that is known."""
     turn: list[None] = field(default_factory=[None].copy)

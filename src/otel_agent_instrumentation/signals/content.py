@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -29,23 +29,37 @@ _ARGUMENTS = step("attributes", semconv.TOOL_CALL_ARGUMENTS)
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
-def of_content(
-    content: Content, limit: int, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Messages, instructions and tool definitions as JSON strings of at most ``limit`` bytes that stay valid JSON.
+class Told(NamedTuple):
+    """What may be told of a call's content: redacted, without the bytes of files, whole."""
 
-    Redacted before they are cut: half a secret looks like none. What was replaced is listed beside them. Of images,
-    sounds and files a digest and a size are told.
+    parts: Mapping[str, Any]
+    """By the attribute's name."""
+    replaced: tuple[str, ...] | None
+    """The paths of what was replaced; None where nothing was."""
+
+
+def tell(content: Content, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Told:
+    """Make messages, instructions and tool definitions such that they may leave.
+
+    Redacted before they are cut: half a secret looks like none. Of images, sounds and files a digest and a size are
+    told.
     """
     parts = {name: getattr(content, part) for name, part in _PARTS}
     raw = {name: part for name, part in parts.items() if part is not None and (name in _VALUES or part)}
     raw = without_bytes(raw, bare=False)
     told = redact(raw)
-    left = without_bytes(told, bare=True)
-    found: dict[str, Any] = {name: _bounded(value, limit, messages=name not in _VALUES) for name, value in left.items()}
     hidden = [step(_ARGUMENTS, key) for key in content.hidden]
-    if hidden or told is not raw:
-        found[semconv.REDACTED_FIELDS] = listing(hidden, differences(raw, told, "attributes"))
+    replaced = listing(hidden, differences(raw, told, "attributes")) if hidden or told is not raw else None
+    return Told(without_bytes(told, bare=True), replaced)
+
+
+def attributes_of(told: Told, limit: int) -> dict[str, Any]:
+    """What is told, as JSON strings of at most ``limit`` bytes that stay valid JSON, with what was replaced."""
+    found: dict[str, Any] = {
+        name: _bounded(value, limit, messages=name not in _VALUES) for name, value in told.parts.items()
+    }
+    if told.replaced is not None:
+        found[semconv.REDACTED_FIELDS] = told.replaced
     return found
 
 

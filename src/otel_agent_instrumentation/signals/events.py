@@ -41,11 +41,13 @@ class Events:
         """Emit the event, in the call's context, if content goes to events."""
         if settings().content not in {"EVENT_ONLY", "SPAN_AND_EVENT"} or call.api.durations is not None:
             return  # what has metrics of its own is no model call
+        content, given = content_of(call, self._redact)
         told = {
             **attributes.at_start(call),
             **call.request.params,  # those that are content, too
             **attributes.at_end(call, self._cache_write),
-            **content_of(call, self._redact),
+            **content,
+            **given,
         }
         self._logger.emit(
             timestamp=call.end_ns,

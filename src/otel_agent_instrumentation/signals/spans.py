@@ -68,8 +68,7 @@ class Spans:
         end: dict[str, Any] = {}
         with _FACTS:  # by itself: a span with some facts is better than none
             attributes.add_end(end, call, self._cache_write)
-            if settings().content in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
-                end.update(content_of(call, self._redact))
+            _add_content(end, call, self._redact)
         if records.wanted():
             records.emit(_record(call, span, end))
         if recording:
@@ -96,19 +95,41 @@ def _attempt(status: int | None) -> dict[str, Any]:
     return {semconv.HTTP_STATUS: status} if status is not None else {semconv.ERROR_TYPE: "connection"}
 
 
-def content_of(call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The call's content attributes, redacted before they are bounded; built once and shared by span and event."""
+def _add_content(found: dict[str, Any], call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    mode, hook = settings().content, settings().completion_hook
+    on_span = mode in {"SPAN_ONLY", "SPAN_AND_EVENT"}
+    if on_span or hook is not None:
+        content, given = content_of(call, redact)
+        if on_span:
+            found.update(content)
+        found.update(given)
+
+
+def content_of(
+    call: Call, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The call's content attributes, redacted before they are bounded, and those that the completion hook set.
+
+    Built once and shared by span and event.
+    """
     if call.told is not None:
         return call.told
     found: Mapping[str, Any] = {}
+    given: Mapping[str, Any] = {}
     with _CONTENT:
+        chosen = settings()
         if call.api.content is not None and call.request.body is not None:
-            from .content import of_content
+            from . import content
 
-            content = call.api.content(call.request, call.response)
-            found = of_content(content, settings().content_limit, redact)
-    call.told = found
-    return found
+            told = content.tell(call.api.content(call.request, call.response), redact)
+            if chosen.content != "NO_CONTENT":
+                found = content.attributes_of(told, chosen.content_limit)
+            if chosen.completion_hook is not None and call.api.durations is None:
+                from . import completion
+
+                given = redact(completion.hand_over(told.parts, call.ids))
+    call.told = found, given
+    return call.told
 
 
 def name_of(request: Request) -> str:
