@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import config, semconv
@@ -21,6 +22,7 @@ from ._text import clean, colourful, plural, put
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Generator
 
     from ..config import Settings
     from ..ledger.reader import RunFiles
@@ -96,20 +98,32 @@ def _send(options: argparse.Namespace) -> int:
     processor = _processor(settings)
     if processor is None:
         return _UNUSABLE  # and it was said why
-    # What pipeline and exporter say of trouble is meant for an agent that goes on; here it is said below.
-    for name in (semconv.SCOPE, "opentelemetry"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        sent = [_replay(files, processor, options.patience) for files in found]
-        told = _told(found, sent, processor)
-    finally:
-        processor.lane.shutdown(0.0)
+    with _hushed():
+        try:
+            sent = [_replay(files, processor, options.patience) for files in found]
+            told = _told(found, sent, processor)
+        finally:
+            processor.lane.shutdown(0.0)
     if options.json:
         put(json.dumps(told, indent=2))
     elif told["exported"]:
         place = clean(str(settings.for_signal("traces", "endpoint")))
         put(f"{plural(told['exported'], 'span')} of {plural(len(found), 'run')} sent to {place}")
     return _judged(told)
+
+
+@contextmanager
+def _hushed() -> Generator[None]:
+    """What pipeline and exporter say of trouble is meant for an agent that goes on; here it is said at the end."""
+    loggers = [logging.getLogger(name) for name in (semconv.SCOPE, "opentelemetry")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
