@@ -31,8 +31,8 @@ class State:
     resource: Any = None
     """That of the spans, whoever built their provider; None where there are none."""
     writer: Writer | None = None
-    socket: Lane[bytes] | None = None
-    """Delivers the ledger's lines to a socket."""
+    lanes: list[Lane[bytes]] = field(default_factory=list["Lane[bytes]"])
+    """Deliver the ledger's lines on other ways than its files."""
     tracker: RunTracker | None = None
     guarded: list[Any] = field(default_factory=list[Any])
     """Providers of the application that the guard was put around."""
