@@ -199,7 +199,10 @@ def test_what_cannot_be_sent_fails_as_it_did():
 
 def test_what_is_handed_over_is_what_arrives():
     with capture():
-        with agent.run("coder", task="tâche \U0001f600", tags=["a", "b"], metadata={"n": 1.5, "ok": True}) as this, agent.cycle():
+        with (
+            agent.run("coder", task="tâche \U0001f600", tags=["a", "b"], metadata={"n": 1.5, "ok": True}) as this,
+            agent.cycle(),
+        ):
             here = runs.current()
             told = handover.here()
         assert told is not None
