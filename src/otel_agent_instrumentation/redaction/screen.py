@@ -102,9 +102,10 @@ def _tokens(data: bytes) -> bytes:
 
 
 class Re2Screen:
-    """Three automata: one for the secrets' literals, one for personal data and names, one for runs of base64.
+    """Two automata: one for the secrets' literals, one for personal data and names.
 
-    Each alone has few states; the states of patterns that share an automaton multiply.
+    Each alone has few states; the states of patterns that share an automaton multiply. A text with runs of base64 is
+    looked at by a third in place of the first, which knows those as well: JSON full of ids is passed over once less.
     """
 
     name = "re2"
@@ -119,8 +120,7 @@ class Re2Screen:
         others += [(pattern, len(rules)) for pattern in names.screens]
         self._literals, self._literal_rules = self._set(re2, literals)
         self._others, self._other_rules = self._set(re2, others)
-        self._runs, _ = self._set(re2, [(encoded.SCREEN, 0)])
-        self._encoded = len(rules) + 1
+        self._with_runs, self._with_run_rules = self._set(re2, [*literals, (encoded.SCREEN, len(rules) + 1)])
         self._all = range(len(rules) + 2)
         self._rules, self._re2 = rules, re2
         self._located: dict[int, Any] = {}
@@ -135,16 +135,16 @@ class Re2Screen:
 
     def which(self, data: bytes) -> Sequence[int]:
         """Return the indices of the rules that may find something in ``data``; all where the engine gave up."""
-        literals, others = self._literals(data), self._others(data)
+        first, rules = self._literals, self._literal_rules
+        if len(data) >= encoded.SHORTEST and encoded.has_run(data):
+            first, rules = self._with_runs, self._with_run_rules
+        literals, others = first(data), self._others(data)
         if not literals or not others:
             return self._all
-        runs = len(data) >= encoded.SHORTEST and encoded.has_run(data) and len(self._runs(data) or "all") > 1
-        if len(literals) == 1 and len(others) == 1 and not runs:
+        if len(literals) == 1 and len(others) == 1:
             return ()
-        found = {self._literal_rules[hit] for hit in literals if hit in self._literal_rules}
+        found = {rules[hit] for hit in literals if hit in rules}
         found.update(self._other_rules[hit] for hit in others if hit in self._other_rules)
-        if runs:
-            found.add(self._encoded)
         return sorted(found)
 
     def places(self, index: int, data: bytes) -> Windows | None:
