@@ -181,6 +181,10 @@ def main() -> None:
     """Print all figures."""
     print("\nredaction")
     policies = _policies()
+    if policies["re2"].engine() != "re2":
+        print(
+            "  google-re2 is not installed here: re2's figures are re's (`.venv/bin/python -m benchmarks.redaction` has it)"
+        )
     _clean(policies)
     _fresh(policies)
     _adversarial(policies)
