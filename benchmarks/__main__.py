@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import blocks, commands, emit, fixtures, mcp_calls, monitor, redaction, scrapes, start, tools, variants
-from .rounds import ROUNDS, one_round
+from .rounds import BLOCKS, ROUNDS, one_round, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,11 +63,13 @@ def calls() -> None:
 
 def chunks() -> None:
     """The cost of a streamed chunk over the unpatched one."""
-    costs = _passes(STREAMS, fixtures.stream, "ours")
-    print(f"\nper streamed chunk ({fixtures.CHUNKS} chunks a stream; median of {ROUNDS} rounds)")
-    for name in ("ours", "official"):
-        if name in costs:
-            print(f"  {name:18} {statistics.median(costs[name]) / fixtures.CHUNKS * 1e6:5.2f} us")
+    makers = {"official": variants.Official} if _has_official() else {}
+    client = fixtures.client()
+    print(f"\nper streamed chunk ({fixtures.CHUNKS} a stream; median of {ROUNDS * BLOCKS} pairs, and quartiles)")
+    for name, make in {**makers, "ours": variants.Ours}.items():
+        found = [cost / fixtures.CHUNKS * 1e6 for cost in pairs(make(), client, fixtures.stream, STREAMS)]
+        low, middle, high = statistics.quantiles(found, n=4)
+        print(f"  {name:18} {middle:5.2f} us   ({low:.2f} to {high:.2f})")
 
 
 def _has_official() -> bool:

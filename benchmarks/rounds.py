@@ -52,3 +52,17 @@ def one_round(
             seconds[name].append(block(variant, client, run or variant.call, count))
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     return {name: middle[name] - middle["bare"] for name in measured}
+
+
+def pairs(variant: variants.Variant, client: Any, run: Callable[[Any], None], count: int) -> list[float]:
+    """A variant's cost over the bare call, again and again: bare, variant, variant, bare, so that a drift cancels out.
+
+    For what is small beside the call itself, as a chunk's cost is beside the client's parsing of it.
+    """
+    bare = variants.Variant()
+    found: list[float] = []
+    for _ in range(ROUNDS * BLOCKS):
+        before, one, two, after = (block(who, client, run, count) for who in (bare, variant, variant, bare))
+        found.append((one + two - before - after) / 2)
+    variant.close()
+    return found

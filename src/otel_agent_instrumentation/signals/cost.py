@@ -13,9 +13,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from opentelemetry.context import Context
+
 from .. import semconv
 from ..core.contain import Contained
 from ..core.engine import engine
+from ..metrics.bound import Moment
 from ..redaction import loading
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 _LATE = Contained("cost.late")
 _LONGEST = 10.0  # seconds for the import: nothing is held back for longer
 _MOST_LATE = 10_000
-_MOST_KNOWN = 4096
+_METRICS = (semconv.COST_USD, semconv.COST_UNPRICED)
+_EMPTY = Context()
 
 
 class Costs:
@@ -39,7 +43,6 @@ class Costs:
         self._measured = measured
         self._thread: threading.Thread | None = None
         self._late: deque[Call] = deque(maxlen=_MOST_LATE)
-        self._known: set[tuple[str, str | None, str | None]] = set()
         self._lock = threading.Lock()
 
     def on_start(self, call: Call) -> None:
@@ -72,19 +75,17 @@ class Costs:
             if card is not None:
                 call.cost = card.cost(usage)
                 break
-        labels = {semconv.PROVIDER_NAME: request.provider, semconv.REQUEST_MODEL: request.model}
-        known = (request.provider, request.model, call.run.agent if call.run is not None else None)
-        if known not in self._known and len(self._known) < _MOST_KNOWN:
-            self._known.add(known)
-            for name in (semconv.COST_USD, semconv.COST_UNPRICED):
-                self._measured.measure(name, 0, labels, call.run)
+        recorders = self._measured.recorders(_METRICS, (request.provider, request.model), call.run)
+        moment = Moment(call.context or _EMPTY, call.end_ns)
+        if call.more:
+            moment.sampled = False
         if call.cost is not None:
             if call.run is not None:
                 with call.run.lock:
                     call.run.spent = (call.run.spent or 0.0) + call.cost.usd
-            self._measured.measure(semconv.COST_USD, call.cost.usd, labels, call.run, call.context)
+            recorders.record(semconv.COST_USD, call.cost.usd, moment)
         else:
-            self._measured.measure(semconv.COST_UNPRICED, 1, labels, call.run, call.context)
+            recorders.record(semconv.COST_UNPRICED, 1, moment)
 
     def _load(self) -> None:
         with self._lock:

@@ -40,7 +40,7 @@ EVENT_FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-class _Recorders:
+class Recorders:
     """The bound recorders of one label set, made as they are first needed."""
 
     __slots__ = ("_bound", "_instruments", "actions", "labels")
@@ -52,6 +52,7 @@ class _Recorders:
         self._bound: dict[tuple[str, str | None], Bound] = {}
 
     def record(self, name: str, value: float, moment: Moment, extra: tuple[str, str] | None = None) -> None:
+        """Record ``value`` in the metric ``name``; ``extra``: a label and its value beside those of the set."""
         key = (name, extra[1] if extra is not None else None)
         bound = self._bound.get(key)
         if bound is None:
@@ -72,7 +73,7 @@ class Metrics:
         self._environment = environment
         self._flavours = flavours
         self._vocabulary = Vocabulary()
-        self._sets: dict[_Key, _Recorders] = {}
+        self._sets: dict[_Key, Recorders] = {}
         names = [semconv.INVOKE_AGENT_DURATION]
         for flavour in flavours:
             names += [flavour.duration, flavour.time_to_first_chunk]
@@ -139,13 +140,26 @@ class Metrics:
                 )
                 self._action(kind, labels, call.error_type).note(call.duration)
 
-    def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> _Recorders:
+    def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> Recorders:
         wanted = CATALOGUE[name].labels
         self._there(name)
         key = (name, *map(values.get, wanted))
         recorders = self._recorders(key, ("", *wanted))
         recorders.record(name, value, moment)
         return recorders
+
+    def recorders(self, names: tuple[str, ...], values: tuple[Any, ...], run: Run | None) -> Recorders:
+        """The recorders of counters ``names``, which begin at 0, for ``values`` of their labels but the run's agent."""
+        agent = run.agent if run is not None else None
+        key = (names[0], *values, agent)
+        known = self._sets.get(key)
+        if known is None:
+            wanted = (label for label in CATALOGUE[names[0]].labels if label != semconv.AGENT_NAME)
+            known = self._recorders(key, ("", *wanted, semconv.AGENT_NAME))
+            moment = Moment(_EMPTY, time.time_ns())
+            for name in names:
+                known.record(self._there(name), 0, moment)
+        return known
 
     def measure(
         self, name: str, value: float, labels: dict[str, Any], run: Run | None, context: Context | None = None
@@ -217,7 +231,7 @@ class Metrics:
         self._actions.record()
         return [Observation(count, {semconv.REASON: reason}) for reason, count in tool_calls.expired().items()]
 
-    def _recorders(self, key: _Key, names: tuple[str, ...]) -> _Recorders:
+    def _recorders(self, key: _Key, names: tuple[str, ...]) -> Recorders:
         known = self._sets.get(key)
         if known is not None:
             return known
@@ -225,7 +239,7 @@ class Metrics:
         for name, value in zip(names, key, strict=True):
             if name and value is not None:
                 labels[name] = self._vocabulary.bounded(name, value)
-        made = _Recorders(self._instruments, labels)
+        made = Recorders(self._instruments, labels)
         if len(self._sets) < _MOST_SETS:  # beyond it names are invented: bounded labels, no reuse
             self._sets[key] = made
         return made
@@ -251,7 +265,7 @@ _LABELS = (
 )
 
 
-def _tokens(flavour: semconv.Flavour, usage: Usage, recorders: _Recorders, moment: Moment) -> None:
+def _tokens(flavour: semconv.Flavour, usage: Usage, recorders: Recorders, moment: Moment) -> None:
     if flavour.token_usage is not None:
         if usage.input is not None:
             recorders.record(flavour.token_usage, usage.input, moment, (semconv.TOKEN_TYPE, "input"))
