@@ -26,7 +26,7 @@ _PARENT_RUN = "OTEL_AGENT_PARENT_RUN"
 Mode = Literal["literal", "hash", "drop"]
 """What stands for a secret: ``REDACTED``, ``REDACTED:<rule>:<keyed hash>``, nothing."""
 
-_SECTIONS = frozenset({"agent", "redaction", "prices", "monitoring", "telemetry", "meta_layer"})
+_SECTIONS = frozenset({"agent", "redaction", "prices", "routes", "monitoring", "telemetry", "meta_layer"})
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -56,6 +56,7 @@ class Redaction:
 
 _REDACTION = Redaction()
 _NO_PRICES: dict[str, Any] = {}
+_NO_ROUTES: list[Any] = []
 
 
 class Settings(NamedTuple):
@@ -107,6 +108,8 @@ class Settings(NamedTuple):
     ledger_keep_bytes: int | None = None
     ledger_chain: bool = False
     stream_token: str | None = None
+    routes: list[Any] = _NO_ROUTES
+    """The tables `[[routes]]` as they stand in the file; :mod:`.ledger.routing` reads them."""
     exit_timeout: float = 2.0
     queue_bytes: int = 64 * 1024 * 1024
     sigterm: bool = True
@@ -163,6 +166,10 @@ class Settings(NamedTuple):
         """Whether who emits an event waits until it is written."""
         return self.ledger_durability in {"write", "fsync"} or not self.ledger_async
 
+    def lines_leave(self) -> bool:
+        """Whether the ledger's lines leave on other ways than its files."""
+        return self.ledger_tcp is not None or bool(self.routes)
+
     def for_signal(self, signal: str, what: str) -> Any:
         """A per-signal setting of OTel's (``endpoint`` or ``protocol``), else the general one."""
         return getattr(self, f"{signal}_{what}") or getattr(self, what)
@@ -216,6 +223,8 @@ def _from_file(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any
         _put_redaction(values, document["redaction"], path, warnings)
     if "prices" in document:
         values["prices"] = document["prices"]
+    if "routes" in document:
+        values["routes"] = document["routes"]
     section = document.get("agent", {})
     if not isinstance(section, dict):
         warnings.append(f"{path}: `agent` must be a table; it is ignored")

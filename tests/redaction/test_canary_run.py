@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import importlib.util
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 import planted
 from otel_agent_instrumentation import semconv
@@ -23,6 +25,8 @@ from otel_agent_instrumentation.testing.otlp_sink import OtlpSink
 from otel_agent_instrumentation.testing.provider import Provider
 from otel_agent_instrumentation.testing.reply import stream_reply
 from receiver import Receiver
+from route_peers import WebSocketPeer, ZmqPeer
+from stream_peers import BEARER, Server, server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 AGENT = Path(__file__).parent / "agents" / "canary.py"
@@ -128,7 +132,14 @@ def go(folder: Path, *options: str) -> Run:
     secrets, needles = plant()
     script = model(secrets)
     (folder / "planted.json").write_text(json.dumps(secrets))
-    receiver = Receiver()
+    receiver, pull, websocket = Receiver(), ZmqPeer(), WebSocketPeer()
+    (folder / "otel-agent.toml").write_text(f"""
+routes = [
+  {{file = "routed.jsonl"}},
+  {{zmq = "tcp://127.0.0.1:{pull.port}"}},
+  {{websocket = "ws://127.0.0.1:{websocket.port}"}},
+]
+""")
     with Provider(script.quick_route) as provider, OtlpSink() as http, GrpcSink() as grpc:
         resource = ",".join(f"note.{n}={quote(value)}" for n, value in enumerate(secrets["resource"]))
         done = subprocess.run(
@@ -168,6 +179,10 @@ def go(folder: Path, *options: str) -> Run:
         files = list((folder / "logs" / "telemetry").glob("*.jsonl"))
         receiver.wait_for_last(b"".join(file.read_bytes() for file in files))
         left = {
+            "route to a file": (folder / "routed.jsonl").read_bytes(),
+            "route to ZeroMQ": b"\n".join(pull.messages),
+            "route to WebSocket": "\n".join(map(str, websocket.messages)).encode(),
+            "stream": streamed(folder / "logs" / "telemetry"),
             "otlp http": b"".join(request.body for request in http.requests),
             "otlp grpc": b"".join(request.body for request in grpc.requests),
             "console": done.stdout,
@@ -176,10 +191,26 @@ def go(folder: Path, *options: str) -> Run:
             "ledger socket": b"".join(map(bytes, receiver.received)),
             "exporter of the agent's own": (folder / "own.txt").read_bytes(),
         }
-        receiver.close()
+        for peer in (receiver, pull, websocket):
+            peer.close()
         needles["hunter2-canary"] = ("password", "environment")
         lines = [json.loads(line) for line in left["ledger file"].splitlines()]
         return Run(done.returncode, left, needles, http, lines, script.served(), done.stderr.decode())
+
+
+def streamed(folder: Path) -> bytes:
+    """All that the stream tells of a folder."""
+    heard: list[str | bytes] = []
+
+    async def hear(there: Server) -> None:
+        async with connect(there.url(since=0), additional_headers=BEARER, max_size=None) as connection:
+            async with asyncio.timeout(60):
+                while "event" in json.loads(message := await connection.recv()):
+                    heard.append(message)
+
+    with server(folder) as there:
+        asyncio.run(hear(there))
+    return "\n".join(map(str, heard)).encode()
 
 
 def quote(value: str) -> str:
@@ -232,6 +263,11 @@ def test_the_structure_is_intact(ran):
     # The agent's own children (it runs tests) write elsewhere, and send to the same socket.
     sent = {(line["pid"], line["seq"]) for line in map(json.loads, ran.left["ledger socket"].splitlines())}
     assert {(line["pid"], line["seq"]) for line in ran.ledger} <= sent
+    for way in ("route to a file", "route to ZeroMQ", "route to WebSocket"):
+        routed = {(line["pid"], line["seq"]) for line in map(json.loads, ran.left[way].splitlines())}
+        assert {(line["pid"], line["seq"]) for line in ran.ledger} <= routed, way
+    told = [json.loads(line)["event"] for line in ran.left["stream"].splitlines()]
+    assert len(told) == len(ran.ledger)
 
 
 def test_what_was_replaced_is_listed_and_counted(ran):

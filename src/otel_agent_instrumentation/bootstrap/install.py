@@ -52,7 +52,7 @@ def settle(**overrides: Any) -> config.Settings:
     settings_in_force.use(loaded)
     default_policy().use(loaded)
     state.settings = loaded
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *ledger.warnings(loaded)):
         warn_once(f"config:{warning}", "otel-agent: %s", warning)
     return loaded
 
@@ -233,7 +233,7 @@ def _prepare(
     count_losses(meter, _drain, dropped)
     keep_books(meter)
     where.use(meter_provider)
-    if choose(settings, "traces").ledger or choose(settings, "logs").ledger or settings.ledger_tcp:
+    if choose(settings, "traces").ledger or choose(settings, "logs").ledger or settings.lines_leave():
         use_writer(ledger.writer)
     _log.addFilter(_SCRUB)
 

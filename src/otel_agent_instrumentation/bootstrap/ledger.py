@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..redaction.policy import default_policy
@@ -56,13 +57,21 @@ def writer() -> Writer:
                 _rules(settings),
                 chain=settings.ledger_chain,
             )
-            if settings.ledger_tcp is not None:
-                from .socket import open_lane
+            if settings.lines_leave():
+                from . import routes
 
-                lane = state.socket = open_lane(settings.ledger_tcp, settings, state.coordinator)
-                made.sinks.append(lambda _, data: lane.put(data, len(data)))
+                state.lanes = routes.open_lanes(settings, state.coordinator, made)
             state.writer = made
         return state.writer
+
+
+def warnings(settings: Settings) -> tuple[str, ...]:
+    """What is wrong with the settings besides, one sentence each."""
+    if not settings.routes:
+        return ()
+    from . import routes
+
+    return routes.warnings(settings)
 
 
 def _rules(settings: Settings) -> Rules:
@@ -103,14 +112,15 @@ def flush(timeout: float) -> bool:
 
 
 def last(left: float) -> None:
-    """The very end: what is said about it is written, and sent where there is a socket."""
-    lane = state.socket
-    if lane is not None:
-        flush(left / 4)
-        lane.flush(left / 4)
-    summary.tell(state.writer, state.settings, left if lane is None else left / 4)
-    if lane is not None:
-        lane.shutdown(left / 4)
+    """The very end: what is said about it is written, and sent where lines leave on other ways, too."""
+    if not state.lanes:
+        summary.tell(state.writer, state.settings, left)
+        return
+    from . import routes
+
+    flush(left / 4)
+    summary.tell(state.writer, state.settings, left / 4, partial(routes.flush, state.lanes))
+    routes.shutdown(state.lanes, left / 4)
 
 
 def let_go(timeout: float) -> None:
@@ -121,6 +131,8 @@ def let_go(timeout: float) -> None:
     if state.writer is not None:
         state.writer.close(timeout)
         state.writer = None
-    if state.socket is not None:
-        state.socket.shutdown(timeout)
-        state.socket = None
+    if state.lanes:
+        from . import routes
+
+        routes.shutdown(state.lanes, timeout)
+        state.lanes = []

@@ -104,14 +104,15 @@ def _run_begins(wanted: dict[str, str], run: Run) -> bool:
 def record(settings: Settings, writer: Callable[[], Writer]) -> None:
     """Have the ledger take what the settings give it."""
     spans, events = choose(settings, "traces").ledger, choose(settings, "logs").ledger
-    if not (spans or events or settings.ledger_tcp):
+    beside = settings.lines_leave()
+    if not (spans or events or beside):
         return
     policy = default_policy().at("ledger")
 
     def take(record: records.Record) -> None:
-        # An explicit exporter takes the file's place for its signal, never the socket's.
+        # An explicit exporter takes the file's place for its signal, never the other ways'.
         file = spans if isinstance(record, records.SpanRecord) else events
-        if not file and settings.ledger_tcp is None:
+        if not file and not beside:
             return
         to = writer()
         from ..ledger.sink import take as write

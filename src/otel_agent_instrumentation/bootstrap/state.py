@@ -29,8 +29,8 @@ class State:
     providers: Providers | None = None
     """The providers that this package built; they outlive `uninstrument()`: OTel's globals are set once."""
     writer: Writer | None = None
-    socket: Lane[bytes] | None = None
-    """Delivers the ledger's lines to a socket."""
+    lanes: list[Lane[bytes]] = field(default_factory=list["Lane[bytes]"])
+    """Deliver the ledger's lines on other ways than its files."""
     tracker: RunTracker | None = None
     guarded: list[Any] = field(default_factory=list[Any])
     """Providers of the application that the guard was put around."""

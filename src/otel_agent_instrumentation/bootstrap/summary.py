@@ -12,6 +12,8 @@ from ..config import is_root
 from ..pipeline.accounts import snapshots
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..config import Settings
     from ..ledger.writer import Writer
     from ..pipeline.accounts import Snapshot
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
 _LEDGER = frozenset({"EnvelopeSpanExporter", "EnvelopeLogExporter"})
 
 
-def tell(writer: Writer | None, settings: Settings, left: float) -> None:
+def tell(
+    writer: Writer | None, settings: Settings, left: float, deliver: Callable[[float], object] | None = None
+) -> None:
     """Write the line, if there is anything to say and this is the process that the person started.
 
     ``left``: seconds for what the ledger has still to write. It was flushed before: on a busy machine not to the end.
+    ``deliver`` has what it wrote leave on other ways, too, within as many seconds.
     """
     deadline = time.monotonic() + left
     if writer is not None:
@@ -31,6 +36,8 @@ def tell(writer: Writer | None, settings: Settings, left: float) -> None:
         if writer.written:
             _close_the_books(writer)
             writer.flush(deadline - time.monotonic())
+    if deliver is not None:
+        deliver(left)
     line = sentence(writer)
     if line and settings.summary and is_root() and sys.stderr is not None:
         sys.stderr.write(f"otel-agent: {line}\n")

@@ -68,9 +68,12 @@ def _environment(report: Report, settings: Settings) -> None:
 
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
-    for warning in settings.warnings:
+    from ..bootstrap import ledger
+
+    warnings = (*settings.warnings, *ledger.warnings(settings))
+    for warning in warnings:
         yield Finding("warning", warning, "correct it there; `otel-agent doctor --options` lists what there is.")
-    if not settings.warnings:
+    if not warnings:
         yield Finding("ok", "every setting that was given is understood")
 
 

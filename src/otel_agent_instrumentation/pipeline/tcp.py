@@ -23,10 +23,10 @@ _LONGEST_CONNECT: Final = 3.0
 class TcpTarget:
     """One receiver of lines (bytes, each with its newline)."""
 
-    name = "ledger socket"
     renewable = True
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, name: str = "ledger socket") -> None:
+        self.name = name
         self._address = (host, port)
         self._socket: socket.socket | None = None
 
