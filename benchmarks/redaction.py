@@ -182,9 +182,7 @@ def main() -> None:
     print("\nredaction")
     policies = _policies()
     if policies["re2"].engine() != "re2":
-        print(
-            "  google-re2 is not installed here: re2's figures are re's (`.venv/bin/python -m benchmarks.redaction` has it)"
-        )
+        print("  google-re2 is not installed here: what stands under re2 is re (.venv has it)")
     _clean(policies)
     _fresh(policies)
     _adversarial(policies)
