@@ -170,6 +170,7 @@ def instrument(
     if state.coordinator is None:
         state.coordinator = ExitCoordinator(settings.exit_timeout)
     state.active = True
+    state.resource = getattr(_behind(tracer_provider), "resource", None)
     _prepare(settings, tracer_provider, meter_provider, logger_provider, only)
     arm(settings, state.coordinator)
     contributed = integrations.contributed()
@@ -363,6 +364,7 @@ def uninstrument() -> None:
         guard.uninstall(provider)
     state.guarded.clear()
     state.proven.clear()
+    state.resource = None
     runs.set_current(None)
     runs.inherit(None)
     state.active = False

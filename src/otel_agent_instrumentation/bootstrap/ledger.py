@@ -35,7 +35,8 @@ def writer() -> Writer:
             from ..redaction.parts import redact_resource
 
             settings = state.settings
-            resource = state.providers.resource if state.providers is not None else resource_of(settings)
+            ours = state.providers.resource if state.providers is not None else None
+            resource = state.resource or ours or resource_of(settings)
 
             def told() -> dict[str, Any]:
                 # On the writer's thread: redaction's rules are loaded for it.

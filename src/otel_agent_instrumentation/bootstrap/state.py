@@ -28,6 +28,8 @@ class State:
     coordinator: ExitCoordinator | None = None
     providers: Providers | None = None
     """The providers that this package built; they outlive `uninstrument()`: OTel's globals are set once."""
+    resource: Any = None
+    """That of the spans, whoever built their provider; None where there are none."""
     writer: Writer | None = None
     lanes: list[Lane[bytes]] = field(default_factory=list["Lane[bytes]"])
     """Deliver the ledger's lines on other ways than its files."""

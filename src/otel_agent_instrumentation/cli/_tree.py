@@ -280,16 +280,22 @@ def _group_by_cycle(root: Node) -> None:
 
 def _sums(root: Node) -> tuple[Sums, dict[str, Sums]]:
     total, models = Sums(), dict[str, Sums]()
+    for node in counted(root):
+        total.add(node)
+        models.setdefault(model(node), Sums()).add(node)
+    return total, models
+
+
+def counted(root: Node) -> Iterator[Node]:
+    """The model calls whose numbers count, each token once."""
     stack: list[tuple[Node, bool]] = [(root, False)]
     while stack:
         node, within = stack.pop()
         if node.kind == "call" and not within:
             # A call below a call (client over client, a library's own span) tells the same tokens again.
-            total.add(node)
-            models.setdefault(model(node), Sums()).add(node)
+            yield node
             within = node.number(semconv.USAGE_INPUT_TOKENS, semconv.USAGE_OUTPUT_TOKENS) is not None
         stack += [(child, within) for child in reversed(node.children)]
-    return total, models
 
 
 def _plus(total: int | None, more: int | None) -> int | None:
