@@ -55,7 +55,12 @@ def test_short_work_shows_none(stderr, monkeypatch):
 
 def test_it_is_wiped_away_when_the_work_fails(stderr):
     stream = stderr(Terminal())
-    with pytest.raises(KeyboardInterrupt), _progress.progress("reading", 200) as step:
-        step(100)
-        raise KeyboardInterrupt
+
+    def work():
+        with _progress.progress("reading", 200) as step:
+            step(100)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert stream.getvalue().endswith("\r\x1b[K")
