@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from http import HTTPStatus
 from itertools import islice
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..redaction.policy import Policy
 
 _MOST_RUNS = 500
+_MOST_FILES = 2000
 _FIRST_LINES = 64
 _TAIL = 65_536
 _SAFE = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
@@ -57,7 +59,7 @@ class Pages:
     def _runs(self) -> list[dict[str, Any]]:
         """The runs of the folder, the last begun first."""
         before, self._seen = self._seen, {}
-        for file in segments(self._folder):
+        for file in _newest(segments(self._folder)):
             seen = _look(file, before.get(file))
             if seen is not None:
                 self._seen[file] = seen
@@ -75,6 +77,17 @@ class Pages:
 
 def _headers(kind: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return (("Content-Type", f"{kind}; charset=utf-8"), *_SAFE, *more)
+
+
+def _newest(files: list[Path]) -> list[Path]:
+    """The files that were written to last: a folder may hold those of years."""
+    if len(files) <= _MOST_FILES:
+        return files
+    found: list[tuple[int, Path]] = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            found.append((file.stat().st_mtime_ns, file))
+    return [file for _, file in sorted(found, reverse=True)[:_MOST_FILES]]
 
 
 def _look(file: Path, before: _Seen | None) -> _Seen | None:
