@@ -20,8 +20,8 @@ import route_peers
 from otel_agent_instrumentation import emit_event
 from otel_agent_instrumentation.ledger import routing
 from otel_agent_instrumentation.ledger.filters import Filter
-from otel_agent_instrumentation.pipeline.accounts import snapshots
 from otel_agent_instrumentation.pipeline import ways
+from otel_agent_instrumentation.pipeline.accounts import snapshots
 from otel_agent_instrumentation.pipeline.batch import Lane
 from otel_agent_instrumentation.pipeline.queue import Limits
 from otel_agent_instrumentation.pipeline.ways import CallTarget, FileTarget, WebSocketTarget, ZmqTarget
