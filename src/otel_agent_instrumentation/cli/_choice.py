@@ -11,12 +11,14 @@ from .. import config, semconv
 from ..ledger import reader
 from ..ledger.segments import segments
 from ._text import clean, plural, put
+from ._tree import build
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from ..ledger.reader import RunFiles
+    from ._tree import Tree
 
 DONE, NOTHING = 0, 1
 """Exit codes of the commands that look at runs; 2 is a usage error, and for `diff` also that it found nothing."""
@@ -35,7 +37,7 @@ def chosen(wanted: str | None) -> list[RunFiles]:
     folder, known = _known(wanted)
     if wanted is None or folder == Path(wanted):
         if not known:
-            fail(f"no run in {clean(str(folder))}: start an agent with `opentelemetry-instrument` first")
+            _none_in(folder)
         return [_newest(known)] if known else []
     matching = [run for run in known if run.run_id == wanted] or [run for run in known if run.run_id.startswith(wanted)]
     if len(matching) > 1:
@@ -66,7 +68,7 @@ def files_of(wanted: str | None) -> tuple[list[Path], str | None]:
         shared, path = settings.ledger_path, Path(settings.ledger_dir)
         files = [*([Path(shared)] if shared and Path(shared).exists() else ()), *segments(path)]
     if not files:
-        fail(f"no run in {clean(str(path))}: start an agent with `opentelemetry-instrument` first")
+        _none_in(path)
     return files, None
 
 
@@ -76,7 +78,7 @@ def every(wanted: str | None) -> list[RunFiles]:
         return chosen(wanted)
     folder, known = _known(wanted)
     if not known:
-        fail(f"no run in {clean(str(folder))}: start an agent with `opentelemetry-instrument` first")
+        _none_in(folder)
     return known[::-1]
 
 
@@ -93,6 +95,27 @@ def guarded(
         return code
 
 
+def the_one(wanted: str | None) -> RunFiles | None:
+    """The one run that is asked for; of a file with several the first, and that is said. Raises `OSError`."""
+    found = chosen(wanted)
+    if len(found) > 1:
+        fail(f"{clean(str(wanted))}: {len(found)} runs are in it, the first is taken")
+    return found[0] if found else None
+
+
+def tree_of(run: RunFiles, to: str = "show") -> tuple[Tree | None, int]:
+    """The tree of a run, and how many lines could not be read, which is said; None, and said so, where it has none.
+
+    ``to``: what it is wanted for. Raises `OSError`.
+    """
+    events = reader.events(run)
+    left_out(run, events.unreadable)
+    tree = build(run.run_id, events.lines)
+    if tree is None:
+        fail(f"run {clean(run.run_id)}: nothing to {to}, only a resource, metrics or logs")
+    return tree, events.unreadable
+
+
 def left_out(run: RunFiles, unreadable: int) -> None:
     """Say how many lines of a run could not be read."""
     if unreadable:
@@ -104,6 +127,10 @@ def fail(message: str) -> int:
     """Say what is wrong on stderr."""
     put(f"otel-agent: {message}", sys.stderr)
     return NOTHING
+
+
+def _none_in(folder: Path | None) -> None:
+    fail(f"no run in {clean(str(folder))}: start an agent with `opentelemetry-instrument` first")
 
 
 def _in_file(path: Path) -> list[RunFiles]:

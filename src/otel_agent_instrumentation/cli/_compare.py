@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from ._tree import Node
 
+TELLING = ("decision", "outcome", "status", "state", "tool")
+"""The fields of an event by which it is another one."""
 _MOST = 2000
 """How many children are aligned at most; of more the common beginning and end are, and the rest is taken as it is."""
 
@@ -87,5 +89,5 @@ def _middle(first: Sequence[Node], second: Sequence[Node]) -> Iterator[tuple[Nod
 def _label(node: Node) -> Hashable:
     said = ()
     if node.kind == "event":
-        said = tuple(str(node.attributes.get(key)) for key in ("decision", "outcome", "status", "state", "tool"))
+        said = tuple(str(node.attributes.get(key)) for key in TELLING)
     return (node.kind, node.name, node.error, tuple(node.texts(semconv.TOOL_CALL_NAMES)), said)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from opentelemetry.context import Context
 
 from .. import semconv
 from ..core.runs import Run
 from ..core.spec import Api, Call, Request, Response, Usage
+from ._tree import object_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +22,7 @@ _NO_NEWS = frozenset({semconv.EVENT_RESOURCE, semconv.EVENT_METRICS, semconv.EVE
 _MODEL_CALLS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS, semconv.FETCH_RESPONSE})
 _BLOCKS = {semconv.SPAN_CYCLE: semconv.CYCLE_DURATION, semconv.SPAN_STEP: semconv.STEP_DURATION}
 _SECONDS = 1e-3  # of a millisecond
-_OUTCOMES = frozenset({"ok", "error", "cancelled", "cycle_limit", "budget"})
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+_OUTCOMES = frozenset(get_args(semconv.RunOutcome))
 
 
 class Numbers:
@@ -39,7 +36,7 @@ class Numbers:
         """Measure what ``line`` tells. Raises what a line of somebody else's making makes it raise: contain it."""
         if line.event in _NO_NEWS:
             return
-        tags = _object(line.tags)
+        tags = object_of(line.tags)
         agent = tags.get("agent") or line.payload.get("attributes", {}).get(semconv.AGENT_NAME)
         run = Run(line.run_id, str(agent) if agent else "agent", cycle=line.cycle)
         run.task = tags.get("task")

@@ -7,6 +7,7 @@ digests, connections to where the page is from, no image, no frame, no form.
 
 from __future__ import annotations
 
+import argparse
 import base64
 import hashlib
 import json
@@ -52,10 +53,10 @@ def page(config: dict[str, Any], data: bytes = b"") -> Page:
 
 
 def jaeger(address: str) -> str:
-    """Jaeger's address as links begin with it. Raises `ValueError`."""
+    """Jaeger's address as links begin with it, of a command's argument. Raises `argparse.ArgumentTypeError`."""
     if not _JAEGER.fullmatch(address):
         msg = f"not the address of a web page: {address!r}; it is like http://localhost:16686"
-        raise ValueError(msg)
+        raise argparse.ArgumentTypeError(msg)
     return address.rstrip("/")
 
 

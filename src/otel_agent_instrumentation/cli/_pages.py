@@ -7,13 +7,14 @@ import contextlib
 import json
 from http import HTTPStatus
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .. import semconv
 from ..ledger import reader
 from ..ledger.admission import Answer
 from ..ledger.segments import opened, raw, segments
 from ._page import page
+from ._tree import object_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,9 +112,9 @@ def _look(file: Path, before: _Seen | None) -> _Seen | None:
     outcomes = [
         found
         for line in ended
-        if isinstance(found := _object(line.payload.get("attributes")).get(semconv.RUN_OUTCOME), str)
+        if isinstance(found := object_of(line.payload.get("attributes")).get(semconv.RUN_OUTCOME), str)
     ]
-    agent = _object(first[0].tags).get("agent")
+    agent = object_of(first[0].tags).get("agent")
     return _Seen(
         state, first[0].run_id, reader.time_ns(first[0]), agent if isinstance(agent, str) else "",
         outcomes[-1] if outcomes else "", bool(ended) or (before is not None and before.spans),
@@ -124,7 +125,3 @@ def _last(stream: IO[bytes], size: int) -> list[Any]:
     """The lines in a file's last bytes. The root's line is among them: whatever it waited for was written before."""
     stream.seek(max(0, size - _TAIL))
     return [line for data, _ in raw(stream) if data and (line := reader.line(data, "?")) and line.run_id != "?"]
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -179,15 +179,15 @@ def walk(root: Node) -> Iterator[tuple[Node, int]]:
 
 
 def _agent(line: Line) -> str:
-    return _text(_object(line.tags).get("agent"))
+    return _text(object_of(line.tags).get("agent"))
 
 
 def _span(line: Line) -> Node:
     told = line.payload
-    attributes = _object(told.get("attributes"))
-    scope = _text(_object(told.get("scope")).get("name"))
+    attributes = object_of(told.get("attributes"))
+    scope = _text(object_of(told.get("scope")).get("name"))
     end = _time(told.get("end_time_unix_nano"), reader.time_ns(line))
-    operation, status = attributes.get(semconv.OPERATION_NAME), _object(told.get("status"))
+    operation, status = attributes.get(semconv.OPERATION_NAME), object_of(told.get("status"))
     node = Node(
         kind="call" if isinstance(operation, str) and operation in MODEL_CALLS else "span",
         name=_text(told.get("name")) or "span",
@@ -210,9 +210,9 @@ def _span(line: Line) -> Node:
 
 def _attempts(events: Any) -> Iterator[str]:
     for event in _list(events):
-        told = _object(event)
+        told = object_of(event)
         if told.get("name") == semconv.EVENT_ATTEMPT:
-            attributes = _object(told.get("attributes"))
+            attributes = object_of(told.get("attributes"))
             yield str(attributes.get(semconv.HTTP_STATUS) or attributes.get(semconv.ERROR_TYPE) or "?")
 
 
@@ -306,7 +306,8 @@ def _start(node: Node) -> int:
     return node.start_ns
 
 
-def _object(value: Any) -> dict[str, Any]:
+def object_of(value: Any) -> dict[str, Any]:
+    """``value`` if it is an object, else an empty one."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 

@@ -12,11 +12,9 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..ledger import reader
-from ._choice import HELP, chosen, fail, guarded, left_out
-from ._compare import steps
+from ._choice import HELP, guarded, the_one, tree_of
+from ._compare import TELLING, steps
 from ._text import Part, clean, colourful, dollars, number, painted, plural, put, seconds, width
-from ._tree import build
 from .show import told
 
 if TYPE_CHECKING:
@@ -74,17 +72,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _tree(wanted: str) -> Tree | None:
-    runs = chosen(wanted)
-    if not runs:
-        return None
-    if len(runs) > 1:
-        fail(f"{clean(wanted)}: {len(runs)} runs are in it, the first is taken")
-    events = reader.events(runs[0])
-    left_out(runs[0], events.unreadable)
-    tree = build(runs[0].run_id, events.lines)
-    if tree is None:
-        fail(f"run {clean(runs[0].run_id)}: nothing to compare, only a resource, metrics or logs")
-    return tree
+    run = the_one(wanted)
+    return tree_of(run, "compare")[0] if run is not None else None
 
 
 def _document(first: Tree, second: Tree, found: list[Step]) -> dict[str, Any]:
@@ -188,7 +177,7 @@ def _said(step: Step) -> str:
     if node.kind != "event":
         found.append(_times(step.first, step.second))
     else:
-        words = (node.attributes.get(key) for key in ("decision", "outcome", "status", "state", "tool"))
+        words = (node.attributes.get(key) for key in TELLING)
         found += [clean(word, 64) for word in words if isinstance(word, str) and word]
     return " · ".join(found)
 

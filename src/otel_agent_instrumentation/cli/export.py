@@ -25,7 +25,7 @@ from ._choice import DONE, HELP, NOTHING, every, fail, guarded
 from ._progress import progress
 from ._text import clean, plural
 from ._tree import build, walk
-from .show import told, when
+from .show import told
 
 if TYPE_CHECKING:
     import argparse
@@ -143,7 +143,7 @@ def _of(run: RunFiles, events: bool, unreadable: list[int], number: int, step: C
             row[name] = " ".join(row.get(name) or ())
         row |= {"tool": node.text(semconv.TOOL_NAME) or None, "start_unix_nano": node.start_ns}
         row["cost_microusd"] = node.number(semconv.COST_MICROUSD)
-        yield {**row, "started": when(node.start_ns), "attributes": msgspec.json.encode(node.attributes).decode()}
+        yield {**row, "attributes": msgspec.json.encode(node.attributes).decode()}
 
 
 def _csv(rows: _Rows, columns: dict[str, type], output: str | None) -> None:

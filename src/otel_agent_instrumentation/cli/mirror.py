@@ -69,18 +69,11 @@ def run(options: argparse.Namespace) -> int:
         return 1
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _ender(over))
+        signal.signal(number, lambda number, frame: over.set())  # noqa: ARG005 - a handler's signature
     print(f"serving the numbers of {clean(str(path))} at port {server.port}", flush=True)
     _mirror(tail, reader, settings, over)
     server.close()
     return 0
-
-
-def _ender(over: threading.Event) -> Any:
-    def end(number: int, frame: object) -> None:  # noqa: ARG001 - a handler's signature
-        over.set()
-
-    return end
 
 
 def _mirror(tail: Tail, reader: PrometheusReader, settings: config.Settings, over: threading.Event) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import config, semconv
-from ._choice import DONE, NOTHING, chosen, fail, guarded, left_out
+from ._choice import DONE, NOTHING, chosen, fail, guarded, tree_of
 from ._progress import progress, size
 from ._text import clean, colourful, plural, put
 
@@ -63,17 +63,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _step(options: argparse.Namespace) -> int:
-    from ..ledger import reader
     from ._steps import show, steps, told
-    from ._tree import build
 
     code = NOTHING
     for files in chosen(options.run):
-        events = reader.events(files)
-        left_out(files, events.unreadable)
-        tree = build(files.run_id, events.lines)
+        tree, _ = tree_of(files)
         if tree is None:
-            fail(f"run {clean(files.run_id)}: nothing to show, only a resource, metrics or logs")
             continue
         code = DONE
         if options.json:

@@ -8,7 +8,6 @@ the page says so. Exit codes: 0 written, 1 nothing found or the file cannot be w
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import re
@@ -22,12 +21,14 @@ from .. import config
 from ..ledger import reader
 from ..ledger.leaving import leaving
 from ..redaction.policy import Policy
-from ._choice import DONE, NOTHING, chosen, fail, guarded, left_out
+from ._choice import DONE, NOTHING, fail, guarded, left_out, the_one
 from ._page import jaeger, page
 from ._progress import progress
 from ._text import clean, plural, put
 
 if TYPE_CHECKING:
+    import argparse
+
     from ..ledger.reader import RunFiles
 
 _MOST = 2_000_000
@@ -46,16 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("run", nargs="?", metavar="RUN", help="a file or a run id; by default the newest run")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write; by default <run id>.html")
-    parser.add_argument("--jaeger", type=address, metavar="URL", help="Jaeger's address, which spans then lead to")
+    parser.add_argument("--jaeger", type=jaeger, metavar="URL", help="Jaeger's address, which spans then lead to")
     parser.add_argument("--json", action="store_true", help="tell what was written as JSON")
-
-
-def address(text: str) -> str:
-    """An argument that is Jaeger's address."""
-    try:
-        return jaeger(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,12 +57,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    found = chosen(options.run)
-    if not found:
+    files = the_one(options.run)
+    if files is None:
         return NOTHING
-    if len(found) > 1:
-        fail(f"{clean(options.run)}: {len(found)} runs are in it, the first is taken")
-    files = found[0]
     lines, unreadable = _lines(files)
     left_out(files, unreadable)
     packed = _packed(lines)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from .. import config
 from ..ledger import serve
 from ..redaction.policy import Policy
+from ._page import jaeger
 from ._pages import Pages
 from ._text import clean, put
-from .report import address
 
 if TYPE_CHECKING:
     import argparse
@@ -39,9 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--origin", action="append", default=[], help="a web page's origin that may read the stream, e.g. https://x.org"
     )
-    parser.add_argument(
-        "--jaeger", type=address, metavar="URL", help="Jaeger's address, which the page's spans lead to"
-    )
+    parser.add_argument("--jaeger", type=jaeger, metavar="URL", help="Jaeger's address, which the page's spans lead to")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import semconv
 from ..envelope.line import timestamp
-from ..ledger import reader
-from ._choice import DONE, HELP, NOTHING, chosen, fail, guarded, left_out
+from ._choice import DONE, HELP, NOTHING, chosen, guarded, tree_of
 from ._render import text
-from ._text import COLUMNS, clean, colourful, put
-from ._tree import Node, Tree, build, model, retries, walk
+from ._text import COLUMNS, colourful, put
+from ._tree import Node, Tree, model, retries, walk
 
 if TYPE_CHECKING:
     import argparse
@@ -45,15 +44,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _show(files: RunFiles, options: argparse.Namespace) -> bool:
-    events = reader.events(files)
-    left_out(files, events.unreadable)
-    tree = build(files.run_id, events.lines)
+    tree, unreadable = tree_of(files)
     if tree is None:
-        fail(f"run {clean(files.run_id)}: nothing to show, only a resource, metrics or logs")
         return False
     if options.json:
         # Escaped to ASCII: a name's control characters stay data, also in a terminal.
-        put(json.dumps(document(tree, events.unreadable), indent=2))
+        put(json.dumps(document(tree, unreadable), indent=2))
         return True
     columns = shutil.get_terminal_size((COLUMNS, 24)).columns
     put(text(tree, columns, colours=colourful(sys.stdout, refused=options.no_color)))

@@ -94,12 +94,13 @@ def _group(group: Group) -> dict[str, Any]:
         "retries": group.retries,
         "total_ms": _ms(sum(group.durations)),
         **{f"{name}_ms": _ms(group.quantile(part)) for name, part in _QUANTILES.items()},
-        **({f"{k}_tokens": group.sums[name] for k, name in _TOKEN_KEYS.items()} if group.kind == "call" else {}),
-        **({"cost_microusd": group.sums["cost_microusd"]} if group.kind == "call" else {}),
+        **(_counts(group) if group.kind == "call" else {}),
     }
 
 
-_TOKEN_KEYS = {name: name for name in ("input", "cached", "cache_write", "output", "reasoning")}
+def _counts(group: Group) -> dict[str, int | None]:
+    tokens = ("input", "cached", "cache_write", "output", "reasoning")
+    return {**{f"{name}_tokens": group.sums[name] for name in tokens}, "cost_microusd": group.sums["cost_microusd"]}
 
 
 def _ms(value: float) -> float:
