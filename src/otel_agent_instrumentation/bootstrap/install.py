@@ -295,22 +295,18 @@ def arm(settings: config.Settings, coordinator: ExitCoordinator) -> None:
         coordinator.register_call("runs", lambda left: _end_all(left / 2), stage="first")
         # Before the queues: what the writer tells OTel's logs is to leave, too.
         coordinator.register_call("ledger", ledger.flush, stage="first")
-        coordinator.register_call("completions", _finish_completions, flush=_flush_completions)
+        coordinator.register_call(
+            "completions", _finish_completions, flush=partial(_finish_completions, shutdown=False)
+        )
         coordinator.register_call("summary", ledger.last, stage="last")
     coordinator.arm(sigterm=settings.sigterm)
     forks.watch()
 
 
-def _finish_completions(left: float) -> None:
+def _finish_completions(left: float, *, shutdown: bool = True) -> None:
     observers = loaded_observers()
     if observers is not None:
-        observers.finish_completions(left)
-
-
-def _flush_completions(left: float) -> None:
-    observers = loaded_observers()
-    if observers is not None:
-        observers.finish_completions(left, shutdown=False)
+        observers.finish_completions(left, shutdown=shutdown)
 
 
 def close_open(wait: float = 1.0) -> None:

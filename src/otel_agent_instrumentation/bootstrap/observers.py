@@ -7,8 +7,9 @@ a process that makes no call, as most children of an agent are, pays nothing.
 
 from __future__ import annotations
 
+import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import config, integrations, semconv
 from ..core import commands, handover, patching, records, runs, streams
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ..ledger.writer import Writer
 
 _STEP = Contained("observers.step")
+_COMPLETION = "otel_agent_instrumentation.signals.completion"
 _STANDARD = (threads.INTEGRATION, processes.INTEGRATION)
 
 
@@ -169,6 +171,6 @@ def let_go() -> None:
     engine.observe()
     engine.awaits = None
     records.clear_sinks()
-    from ..signals import completion
-
-    completion.use(None)
+    completion: Any = sys.modules.get(_COMPLETION)
+    if completion is not None:
+        completion.use(None)

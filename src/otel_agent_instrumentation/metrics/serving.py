@@ -38,15 +38,9 @@ class Source(Protocol):
         ...
 
 
-class Answer(Protocol):
+class Answer:
     """The answer to a scrape, whoever sends it."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class _Answer:
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: HTTPStatus, body: bytes, **headers: str) -> None:
@@ -58,7 +52,7 @@ class _Answer:
 def answer(source: Source, access: Access, headers: Mapping[str, str]) -> Answer:
     """Answer a `GET /metrics` with these ``headers`` (names in lower case). Raises nothing."""
     if not access.allows(headers.get("authorization")):
-        return _Answer(
+        return Answer(
             HTTPStatus.UNAUTHORIZED,
             b"a token is needed\n",
             Content_Type="text/plain",
@@ -69,8 +63,8 @@ def answer(source: Source, access: Access, headers: Mapping[str, str]) -> Answer
     with _ANSWER:
         body = source.text(openmetrics=openmetrics)
     if body is None:
-        return _Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the agent's log\n", Content_Type="text/plain")
-    made = _Answer(HTTPStatus.OK, body, Content_Type=OPENMETRICS if openmetrics else PLAIN)
+        return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the agent's log\n", Content_Type="text/plain")
+    made = Answer(HTTPStatus.OK, body, Content_Type=OPENMETRICS if openmetrics else PLAIN)
     if "gzip" in headers.get("accept-encoding", ""):
         made.body = gzip.compress(body, 1)  # zlib works without the interpreter's lock
         made.headers["Content-Encoding"] = "gzip"
@@ -89,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != "/metrics":
-            self._send(_Answer(HTTPStatus.NOT_FOUND, b"only /metrics is here\n", Content_Type="text/plain"))
+            self._send(Answer(HTTPStatus.NOT_FOUND, b"only /metrics is here\n", Content_Type="text/plain"))
             return
         self._send(answer(self._source, self._access, {name.lower(): text for name, text in self.headers.items()}))
 

@@ -8,7 +8,7 @@ a start, the same twice, no name) is counted and costs itself; nothing here rais
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
@@ -138,12 +138,9 @@ class Heard:
         if known is not None and not known.stale:
             self._keeper.left("bus", known.name, (now - known.clock) / 1e9)
 
-    def states(self) -> dict[str, int]:
+    def states(self) -> Counter[str]:
         """How many agents are in each state."""
-        found: dict[str, int] = {}
-        for begun in self._states.values():
-            found[begun.name] = found.get(begun.name, 0) + 1
-        return found
+        return Counter(begun.name for begun in self._states.values())
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from .memory import Memory
 from .observed import Observed
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from .bus import Bus
@@ -135,15 +137,15 @@ class PerformanceMonitor:
 
     def get_tool_stats(self) -> dict[str, dict[str, Any]]:
         """By tool: calls, errors, durations, and how many run now (as far as the bus tells)."""
-        return self._told(self._keeper.facts.tools, "active", self._heard.tools.active)
+        return self._told(self._keeper.facts.tools, self._heard.tools.active)
 
     def get_state_stats(self) -> dict[str, dict[str, Any]]:
         """By state: entries, dwell times, and how many agents are in it (as far as the bus tells)."""
-        return self._told(self._keeper.facts.states, "active", self._heard.states)
+        return self._told(self._keeper.facts.states, self._heard.states)
 
     def get_llm_stats(self) -> dict[str, Any]:
         """All requests as one, and under `models` by model: requests, errors, latency, tokens, cost."""
-        models = self._told(self._keeper.facts.models, "active", self._heard.requests.active)
+        models = self._told(self._keeper.facts.models, self._heard.requests.active)
         with self._keeper.lock:
             return {**total(self._keeper.facts.models.known.values()), "models": models}
 
@@ -151,12 +153,12 @@ class PerformanceMonitor:
         """The resident memory as it was sampled: now, peak, mean, growth a minute, the last 360 samples."""
         return self._memory.told()
 
-    def _told(self, names: Names[Any], key: str, count: Callable[[], dict[str, int]]) -> dict[str, dict[str, Any]]:
+    def _told(self, names: Names[Any], count: Callable[[], Counter[str]]) -> dict[str, dict[str, Any]]:
         self._settle()
         with self._keeper.lock:
             told, now = names.told(), count()
         for name, numbers in told.items():
-            numbers[key] = now.get(name, 0)
+            numbers["active"] = now[name]
         return told
 
     # --- what follows from it -----------------------------------------------------------------------------------------
@@ -233,14 +235,7 @@ class PerformanceMonitor:
 
 
 def _plain(alert: Alert) -> dict[str, Any]:
-    return {
-        "rule": alert.rule,
-        "name": alert.name,
-        "value": alert.value,
-        "limit": alert.limit,
-        "time": alert.time,
-        "message": alert.message(),
-    }
+    return {**asdict(alert), "message": alert.message()}
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
 from ..core.runs import home
@@ -68,14 +68,9 @@ class Timers:
         """Whether the end of this one was told, not long ago."""
         return call_id is not None and call_id in self._ended
 
-    def active(self) -> dict[str, int]:
+    def active(self) -> Counter[str]:
         """How many go on, by name."""
-        found: dict[str, int] = {}
-        for known in self._open.values():
-            for one in known:
-                if not one.stale:
-                    found[one.name] = found.get(one.name, 0) + 1
-        return found
+        return Counter(one.name for known in self._open.values() for one in known if not one.stale)
 
     def reset(self) -> None:
         """What goes on began before; ids are new again."""
