@@ -73,7 +73,7 @@ class Observed:
             request.model or (response.model if response is not None else None) or UNKNOWN,
             call.duration,
             outcome(call),
-            response.usage if response is not None and own else None,
+            response.usage if response is not None else None,
             own,
             call.first_chunk if request.stream else None,
             call.retries,
