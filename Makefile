@@ -11,7 +11,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env demo test check lint types contracts suite matrix bench e2e-tools dashboards up down smoke format clean
+.PHONY: help env demo test check lint types contracts suite matrix bench e2e-tools browser dashboards pictures up down smoke format clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1	/p' Makefile
@@ -46,6 +46,14 @@ bench: env ## the figures, against the floor and the official package
 
 e2e-tools: ## build the collector, Prometheus and Compose for the end-to-end tests (once, ten minutes; needs go)
 	@$(PYTHON) scripts/e2e_tools.py
+
+browser: ## install the browser that the page is tested in, where this machine has apt and lets us
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+		echo "browser: no chromium, and it cannot be installed here: the tests of the page skip" >&2
+
+pictures: env browser ## take the pictures of README and docs anew, from a run of the demo
+	@PYTHONPATH=tests/tools $(PY) scripts/pictures.py
 
 dashboards: env ## write collector-config/grafana/dashboards anew from the catalogue of metrics
 	@cd scripts && ../$(PY) -m dashboards

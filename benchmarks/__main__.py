@@ -14,7 +14,21 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import blocks, commands, emit, fixtures, mcp_calls, monitor, redaction, scrapes, start, tools, variants
+from . import (
+    blocks,
+    commands,
+    emit,
+    fixtures,
+    ledger,
+    mcp_calls,
+    monitor,
+    redaction,
+    scrapes,
+    start,
+    stream,
+    tools,
+    variants,
+)
 from .rounds import BLOCKS, ROUNDS, one_round, pairs
 
 if TYPE_CHECKING:
@@ -92,6 +106,8 @@ AREAS: dict[str, Callable[[], None]] = {
     "redaction": redaction.main,
     "metrics": scrapes.main,
     "emit": emit.main,
+    "ledger": ledger.main,
+    "stream": stream.main,
 }
 
 

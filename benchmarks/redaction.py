@@ -181,6 +181,8 @@ def main() -> None:
     """Print all figures."""
     print("\nredaction")
     policies = _policies()
+    if policies["re2"].engine() != "re2":
+        print("  google-re2 is not installed here: what stands under re2 is re (.venv has it)")
     _clean(policies)
     _fresh(policies)
     _adversarial(policies)

@@ -55,6 +55,17 @@ def test_a_step_of_one_run_alone_is_marked_and_the_rest_lines_up(capsys):
     ]
 
 
+def test_what_both_did_between_differences_lines_up(capsys):
+    names = {"one": ["a", "edit", "test", "b"], "two": ["c", "edit", "test", "d", "e"]}
+    for run_id, tools in names.items():
+        run_of(run_id, *[tool(name, 2 + n, (n, n + 1)) for n, name in enumerate(tools)], root(9))
+    assert main(["diff", "one", "two"]) == 1
+    rows = [row for row in capsys.readouterr().out.splitlines() if "execute_tool" in row]
+    assert [f"{row[0]}{row.partition('execute_tool ')[2].partition(' ')[0]}" for row in rows] == [
+        *("-a", "+c", " edit", " test", "-b", "+d", "+e")
+    ]
+
+
 def test_as_json(capsys):
     first_and_second()
     assert main(["diff", "--json", "two", "one"]) == 1

@@ -360,7 +360,9 @@ def test_a_forked_childs_end_is_not_told_twice(captured):
     assert command(captured)[semconv.COMMAND_OUTCOME] == "exited"
     flush()
     text = "".join(file.read_text() for file in Path("logs/telemetry").iterdir())
-    assert "unknown" not in text
+    assert text.count('"outcome":') > 0
+    assert '"outcome":"unknown"' not in text
+    assert '"agent.command.outcome":"unknown"' not in text
 
 
 def test_a_background_command_does_not_hold_the_run_open(captured):

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -341,3 +342,63 @@ def test_an_unchanged_agents_life_is_told_without_a_word_of_its_own(unchanged):
     assert len({line.run_id for line in own}) == 1
     (ended,) = [line.payload for line in own if line.event == "task_completed"]
     assert (ended["outcome"], ended["cycles"]) == ("ok", 3)
+
+
+OF_CLIENT = "uname -p"
+"""What Python's `platform` runs when the model's client asks it what machine this is: no command of the agent's."""
+AUDITED = """
+import runpy, sys
+script, counted = sys.argv[1:]
+
+def seen(event, arguments):
+    if event == "subprocess.Popen":
+        with open(counted, "a") as file:
+            print(*arguments[1], file=file)
+
+sys.addaudithook(seen)
+sys.argv = [script]
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+def test_what_the_provider_and_the_interpreter_count_is_in_the_ledger(tmp_path):
+    """Of an unchanged agent, which calls nothing of ours: requests, tool calls, commands and cycles (L5)."""
+    launcher = [str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable]
+    (tmp_path / "audited.py").write_text(AUDITED)
+    with provider.provider() as own:
+        done = subprocess.run(
+            [*launcher, "audited.py", EXAMPLES / "coding_agent.py", "commands"],
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "PYTHONPATH": str(EXAMPLES),
+                "OPENAI_BASE_URL": f"{own.url}/v1",
+                "OPENAI_API_KEY": "demo",
+                "ANTHROPIC_BASE_URL": own.url,
+                "ANTHROPIC_API_KEY": "demo",
+                "STYLE_SERVER": shlex.join([*launcher, str(EXAMPLES / "style_server.py")]),
+            },
+            check=False,
+            capture_output=True,
+            timeout=120,
+        )
+        bodies = [json.loads(request.body) for request in own.requests]
+    told = Demo(done.returncode, done.stdout.decode(), done.stderr.decode(), tmp_path)
+    assert told.code == 0, told.err
+    answers = [[one["tool_call_id"] for one in body.get("messages", ()) if one["role"] == "tool"] for body in bodies]
+    asked = {identity for answer in answers for identity in answer}
+    tools = {span["attributes"].get(semconv.TOOL_CALL_ID) for span in told.spans()}
+    retries = sum(len(call["events"]) for call in told.calls() if call["attributes"].get(semconv.RETRY_COUNT))
+    found = {
+        "requests": (len(told.calls()) + retries, len(bodies)),
+        "tool calls": (len(tools & asked), len(asked)),
+        "commands": (
+            sum(span["name"].startswith("execute_tool command ") for span in told.spans()),
+            len([one for one in (tmp_path / "commands").read_text().splitlines() if one != OF_CLIENT]),
+        ),
+        # One begins with the answers to a set of tool calls, and the first before there is any.
+        "cycles": (len({line.cycle for line in told.lines()} - {0}), len({*map(tuple, answers), ()})),
+    }
+    assert all(counted >= 3 for _, counted in found.values()), found
+    assert all(0.95 * counted <= recorded <= counted for recorded, counted in found.values()), found

@@ -157,6 +157,27 @@ def test_files_of_a_run_are_merged_by_time_though_each_is_a_little_out_of_order(
     assert found == [BEGAN + time * 1_000_000 for time in range(3000)]
 
 
+def test_long_lines_are_held_a_few_at_a_time(tmp_path, monkeypatch):
+    write(tmp_path / f"{RUN}.jsonl", [line("e", {"text": "x" * 100_000}, number) for number in range(100)])
+    monkeypatch.setattr(reader, "_MOST_HELD", 1_000_000)
+    read = 0
+    heads = reader.heads
+
+    def counted(file: Path):
+        nonlocal read
+        for one in heads(file):
+            read += 1
+            yield one
+
+    (run,) = reader.runs(tmp_path)
+    monkeypatch.setattr(reader, "heads", counted)
+    found = reader.merged(run)
+    read = 0
+    next(found)
+    assert read < 30
+    assert sum(1 for _ in found) == 99
+
+
 def test_a_segment_is_not_read_twice_while_it_is_compressed(tmp_path):
     file = write(tmp_path / f"{RUN}.1.jsonl", [line("a", {})])
     (tmp_path / f"{RUN}.1.jsonl.gz").write_bytes(gzip.compress(file.read_bytes()))

@@ -110,9 +110,9 @@ UNITS = [
 def test_no_text_is_slow(unit):
     for tail in ("", '"', '"?&'):
         text = (unit * (50_000 // len(unit) + 1))[:50_000] + tail
-        start = time.perf_counter()
+        start = time.thread_time()  # not what other programs of the machine take
         redact(text)
-        assert time.perf_counter() - start < 1
+        assert time.thread_time() - start < 1
 
 
 def test_random_nestings_hold_no_secret_and_stay_json():

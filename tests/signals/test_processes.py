@@ -199,15 +199,19 @@ def test_what_cannot_be_sent_fails_as_it_did():
 
 def test_what_is_handed_over_is_what_arrives():
     with capture():
-        with agent.run("coder", task="t", tags=["a", "b"], metadata={"n": 1.5, "ok": True}) as this, agent.cycle():
+        with (
+            agent.run("coder", task="tâche \U0001f600", tags=["a", "b"], metadata={"n": 1.5, "ok": True}) as this,
+            agent.cycle(),
+        ):
             here = runs.current()
             told = handover.here()
         assert told is not None
+        assert told[0].isascii()  # whatever encoding an environment has
         place = handover.there(*told)
     assert here is not None
     assert place is not None
     assert place.run is not None
-    assert (place.run.id, place.run.agent, place.run.task) == (this.id, "coder", "t")
+    assert (place.run.id, place.run.agent, place.run.task) == (this.id, "coder", "tâche \U0001f600")
     assert (place.run.stamp, place.run.tags, place.run.pinned) == (here.stamp, here.tags, 1)
 
 

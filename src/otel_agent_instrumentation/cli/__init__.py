@@ -19,6 +19,7 @@ COMMANDS = {
     "stats": f"{__name__}.stats",
     "diff": f"{__name__}.diff",
     "export": f"{__name__}.export",
+    "report": f"{__name__}.report",
     "replay": f"{__name__}.replay",
     "tail": f"{__name__}.tail",
     "serve": f"{__name__}.serve",

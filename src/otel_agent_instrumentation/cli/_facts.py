@@ -23,7 +23,7 @@ from ..ledger.segments import opened, raw
 from ._tree import CACHE_WRITE, MODEL_CALLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 _COUNTS = ("input", "cached", "cache_write", "output", "reasoning", "cost_microusd")
@@ -140,10 +140,13 @@ class _Spans:
     def __init__(self) -> None:
         self.groups: dict[tuple[str, str], Group] = {}
         self._ordered: list[Group] = []
-        self._number: dict[int, int] = {}
+        self._number: dict[tuple[str, str], int] = {}
         self._group, self._alive = array("I"), bytearray()
         self._seconds, self._failed, self._retries = array("d"), bytearray(), array("q")
-        self._counts = [array("q") for _ in _COUNTS]
+        self._call = array("i")
+        """A call's place among the counts."""
+        self._counts = array("q")
+        """Of each call as many as there are in :data:`_COUNTS`."""
         # Rows whose span has not ended above them yet, by the id of that span.
         self._waiting: dict[str, array[int]] = {}
         self._ended: dict[str, tuple[str, str]] = {}
@@ -173,27 +176,24 @@ class _Spans:
                 waiting.extend(rows)
 
     def _row(self, payload: _Payload, told: _Attributes, key: tuple[str, str]) -> int:
-        group = self.groups.get(key)
-        if group is None:
+        number = self._number.get(key)
+        if number is None:
+            number = self._number[key] = len(self._ordered)
             group = self.groups[key] = Group(*key)
-            self._number[id(group)] = len(self._ordered)
             self._ordered.append(group)
-        self._group.append(self._number[id(group)])
+        self._group.append(number)
         self._alive.append(1)
-        start, end = payload.start_time_unix_nano, payload.end_time_unix_nano
-        self._seconds.append(max(0, end - start) / 1e9 if type(start) is int and type(end) is int else 0.0)
-        self._failed.append(
-            told.error is not None or (isinstance(payload.status, _Status) and payload.status.code == "ERROR")
-        )
-        self._retries.append(_count(told.retries, 0))
+        start, end, status = payload.start_time_unix_nano, payload.end_time_unix_nano, payload.status
+        self._seconds.append((end - start) / 1e9 if type(start) is int and type(end) is int and end > start else 0.0)
+        self._failed.append(told.error is not None or (isinstance(status, _Status) and status.code == "ERROR"))
+        self._retries.append(0 if told.retries is None else _count(told.retries, 0))
         if key[0] == "call":
-            if told.cache_write is None:
-                told.cache_write = told.cache_write_latest
-            for column, name in zip(self._counts, _COUNTS, strict=True):
-                column.append(_count(getattr(told, name)))
+            self._call.append(len(self._counts))
+            written = told.cache_write if told.cache_write is not None else told.cache_write_latest
+            values = (told.input, told.cached, written, told.output, told.reasoning, told.cost_microusd)
+            self._counts.extend([_UNSAID if value is None else _count(value) for value in values])
         else:
-            for column in self._counts:
-                column.append(_UNSAID)
+            self._call.append(_UNSAID)
         return len(self._group) - 1
 
     def _take_out(self, rows: array[int], key: tuple[str, str]) -> None:
@@ -212,9 +212,9 @@ class _Spans:
             group.errors += self._failed[row]
             group.retries += self._retries[row]
             group.durations.append(self._seconds[row])
-            if group.kind == "call":
-                for column, name in zip(self._counts, _COUNTS, strict=True):
-                    if (value := column[row]) != _UNSAID:
+            if (place := self._call[row]) != _UNSAID:
+                for name, value in zip(_COUNTS, self._counts[place : place + len(_COUNTS)], strict=True):
+                    if value != _UNSAID:
                         group.sums[name] = (group.sums[name] or 0) + value
         for group in self._ordered:
             group.durations = array("d", sorted(group.durations))
@@ -252,29 +252,22 @@ class Facts:
 
     def read(self, files: list[Path], run_id: str | None, step: Callable[[int], None]) -> None:
         """Take the lines of ``files``, or those of one run. Raises `OSError`."""
-        before = 0
+        before, decode = 0, _decoder.decode
         for file in files:
-            at = 0
-            for number, (event, at) in enumerate(self._events(file)):
-                if event is None:
-                    self.unreadable += 1
-                elif run_id is None or event.run_id == run_id:
-                    self._take(event)
-                if not number & _STEP:
-                    step(before + at)
+            at, name = 0, reader.run_by_name(file)
+            with opened(file) as stream:
+                for number, (data, at) in enumerate(raw(stream)):
+                    try:
+                        event = decode(data or b"")
+                    except (ValueError, msgspec.MsgspecError, RecursionError):
+                        event = _lenient(data, name) if data else None
+                    if event is None:
+                        self.unreadable += 1
+                    elif run_id is None or event.run_id == run_id:
+                        self._take(event)
+                    if not number & _STEP:
+                        step(before + at)
             before += at
-
-    def _events(self, file: Path) -> Iterator[tuple[_Event | None, int]]:
-        run_id, decode = reader.run_by_name(file), _decoder.decode
-        with opened(file) as stream:
-            for data, at in raw(stream):
-                if data is None:
-                    yield None, at
-                    continue
-                try:
-                    yield decode(data), at
-                except (ValueError, msgspec.MsgspecError, RecursionError):
-                    yield _lenient(data, run_id), at
 
     def _take(self, event: _Event) -> None:
         name, payload = event.event, event.payload

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from ..envelope.line import Line
 
 MODEL_CALLS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS, "generate_content"})
-# Told elsewhere in the tree, or of no use in it.
-_NOT_SHOWN = frozenset(
+_LOG_RECORD = "log.record"
+NOT_SHOWN = frozenset(
     {
         *(semconv.EVENT_RESOURCE, semconv.EVENT_METRICS, semconv.EVENT_PIPELINE, semconv.EVENT_INFERENCE_DETAILS),
         *(semconv.EVENT_COMMAND_STARTED, semconv.EVENT_COMMAND_COMPLETED),  # their command's span says it
         *(semconv.EVENT_SESSION_START, semconv.EVENT_SESSION_END, *semconv.EVENT_TASKS),  # and the run's
     }
 )
-_LOG_RECORD = "log.record"
+"""Events that are told elsewhere in the tree, or of no use in it."""
 CACHE_WRITE = tuple(flavour.cache_write for flavour in semconv.FLAVOURS.values())
 
 Kind = Literal["run", "cycle", "call", "span", "event"]
@@ -152,7 +152,7 @@ def build(run_id: str, lines: Iterable[Line]) -> Tree | None:
             spans.setdefault((node.trace_id, node.span_id or f"line {len(spans)}"), node)
         elif line.event == _LOG_RECORD:
             logs += 1
-        elif line.event not in _NOT_SHOWN:
+        elif line.event not in NOT_SHOWN:
             events.append(_event(line))
     if not spans and not events:
         return None

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serve the ledger's events as they come, over WebSocket.
+"""Serve a page that shows runs live, and the ledger's events as they come, over WebSocket.
 
 Follows the files of FOLDER (by default the ledger's) and tells each event to every client that asks for it, at
-ws://HOST:PORT/stream; see docs/stream.md. Who has the token is served; one is made and printed where none is given by
-OTEL_AGENT_STREAM_TOKEN. Exit codes: 0 ended, 1 the port cannot be had, 2 wrong usage, or the extra `stream` is missing.
+ws://HOST:PORT/stream; the page is at http://HOST:PORT/ (docs/looking.md, docs/stream.md). Who has the token is served;
+one is made and printed where none is given by OTEL_AGENT_STREAM_TOKEN. Exit codes: 0 ended, 1 the port cannot be had,
+2 wrong usage, or the extra `stream` is missing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING
 from .. import config
 from ..ledger import serve
 from ..redaction.policy import Policy
+from ._pages import Pages
 from ._text import clean, put
+from .report import address
 
 if TYPE_CHECKING:
     import argparse
@@ -35,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=_PORT, help="port, 0 for any that is free (default: %(default)s)")
     parser.add_argument(
         "--origin", action="append", default=[], help="a web page's origin that may read the stream, e.g. https://x.org"
+    )
+    parser.add_argument(
+        "--jaeger", type=address, metavar="URL", help="Jaeger's address, which the page's spans lead to"
     )
 
 
@@ -56,7 +62,8 @@ async def _serve(folder: Path, settings: config.Settings, options: argparse.Name
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    stream = serve.Stream(folder, Policy(settings=settings).at("stream"))
+    policy = Policy(settings=settings).at("stream")
+    stream = serve.Stream(folder, policy, Pages(folder, policy, options.jaeger or "").answer)
     async with serve.serving(stream, options.host, options.port, token, tuple(options.origin)) as port:
         host = f"[{options.host}]" if ":" in options.host else options.host
         put(f"following {clean(str(folder))}, told at ws://{host}:{port}{serve.STREAM}")

@@ -11,6 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
@@ -44,11 +45,17 @@ def here() -> tuple[str, str] | None:
         "tags": run.tags,
         "stamp": run.stamp,
     }
-    text = json.dumps(told)
+    text = _text(told)
     if len(text) > _MOST_BYTES:
-        text = json.dumps({**told, "tags": {}, "stamp": {}})
+        text = _text({**told, "tags": {}, "stamp": {}})
     parent = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}" if ids is not None else ""
     return text, parent
+
+
+def _text(told: dict[str, Any]) -> str:
+    text = msgspec.json.encode(told).decode()
+    # An environment is in the locale's encoding, which may have no more than ASCII.
+    return text if text.isascii() else json.dumps(told)
 
 
 def there(text: str, traceparent: str) -> Place | None:

@@ -26,7 +26,7 @@ from .follow import MARGIN_NS, Follower
 from .leaving import leaving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
     from pathlib import Path
 
     from websockets.asyncio.server import ServerConnection
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 STREAM = "/stream"
 _FOLLOW = Contained("stream.follow")
+_PAGES = Contained("stream.pages")
+_NOTHING = Answer(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
 _PAUSE = 0.05
 _AT_ONCE = 256
 # A client that asks for much, or garbage, is no news; the library would print a traceback for each.
@@ -54,8 +56,13 @@ class _Wanted(NamedTuple):
 class Stream:
     """One folder's events, told to any number of clients."""
 
-    def __init__(self, folder: Path, policy: Policy) -> None:
-        """Begin at the end of what is there. ``policy`` redacts each line once more: others write there, too."""
+    def __init__(self, folder: Path, policy: Policy, pages: Callable[[str], Answer | None] = lambda _: None) -> None:
+        """Begin at the end of what is there. ``policy`` redacts each line once more: others write there, too.
+
+        ``pages`` answers plain requests for other paths, in a thread, one at a time; None: there is nothing.
+        """
+        self._pages = pages
+        self._asking = asyncio.Lock()
         self._folder = folder
         self._policy = policy
         self._follower = Follower(folder)
@@ -64,6 +71,15 @@ class Stream:
         self._time_ns = time.time_ns() - MARGIN_NS
         self._looking = asyncio.Lock()
         """Held while lines have been read and are not told yet."""
+
+    async def answer(self, asked: Asked) -> Answer | None:
+        """The plain answer to a request; None: it is the stream that is asked for."""
+        if asked.path == STREAM:
+            return _refused(asked)
+        with _PAGES:
+            async with self._asking:
+                return await asyncio.to_thread(self._pages, asked.path) or _NOTHING
+        return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, "This server failed; its log says how.\n")
 
     async def follow(self) -> None:
         """Tell what comes, for ever."""
@@ -150,9 +166,9 @@ async def serving(
     http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, 2 * positions.LONGEST)
     admission: list[Admission] = []
 
-    def answer(connection: ServerConnection, request: Request) -> Response | None:
+    async def answer(connection: ServerConnection, request: Request) -> Response | None:
         asked = admission[0].check(request.path, request.headers)
-        told = _answer(asked) if isinstance(asked, Asked) else asked
+        told = asked if isinstance(asked, Answer) else await stream.answer(asked)
         if told is None:
             connection.asked = asked  # pyright: ignore[reportAttributeAccessIssue]
             return None
@@ -182,12 +198,8 @@ async def serving(
             following.cancel()
 
 
-def _answer(asked: Asked) -> Answer | None:
-    """The plain HTTP answer to a request that may be answered; None: it is the stream that is asked for."""
-    if asked.path == "/":
-        return Answer(HTTPStatus.OK, f"The ledger's events are told over WebSocket at {STREAM}.\n")
-    if asked.path != STREAM:
-        return Answer(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
+def _refused(asked: Asked) -> Answer | None:
+    """What is wrong with a request for the stream, if anything is."""
     try:
         wanted_by(asked)
     except ValueError as error:

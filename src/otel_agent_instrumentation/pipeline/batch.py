@@ -182,6 +182,9 @@ class Lane(Generic[T]):
             # Also after a SystemExit out of an exporter: the next record starts a new worker.
             if wake is self._wake:
                 self._worker = None
+                if self._closed and not (order and order.final):
+                    # Cut off at the end: nobody else closes what it held.
+                    contain.call("pipeline.close", self._target.close)
 
     def _next_order(self, wake: SimpleQueue[Order | None]) -> Order | None:
         tick = time.monotonic() + self._limits.delay

@@ -31,8 +31,6 @@ _UNREACHABLE: Final = Outcome(Verdict.RETRY, "unreachable")
 _LOST: Final = Outcome(Verdict.RETRY, "connection_lost", maybe_delivered=True)
 _UNWRITTEN: Final = Outcome(Verdict.RETRY, "write_failed", maybe_delivered=True)
 _UNUSABLE: Final = Outcome(Verdict.REFUSED, "not_loaded")
-_TOO_LARGE: Final = Outcome(Verdict.SPLIT, "too_large", maybe_delivered=True)
-_MESSAGE_TOO_BIG: Final = 1009  # RFC 6455, 7.4.1
 _LONGEST_CONNECT: Final = 3.0
 _MOST_IN_ZMQ: Final = 100
 _LINGER_MS: Final = 300
@@ -148,7 +146,7 @@ class WebSocketTarget:
 
     def attempt(self, batch: Sequence[bytes], timeout: float) -> Outcome:
         """Send ``batch``, over a new connection if the old one is gone."""
-        from websockets.exceptions import ConnectionClosed, WebSocketException
+        from websockets.exceptions import WebSocketException
 
         try:
             connection = self._connected(timeout)
@@ -157,13 +155,16 @@ class WebSocketTarget:
         try:
             for line in batch:
                 connection.send(line.rstrip(b"\n"), text=True)
-        except (OSError, EOFError, WebSocketException) as error:
+        except (OSError, EOFError, WebSocketException):
             self.close()
-            told = error.rcvd if isinstance(error, ConnectionClosed) else None
-            return _TOO_LARGE if told is not None and told.code == _MESSAGE_TOO_BIG else _LOST
+            return _LOST
         return DELIVERED
 
     def _connected(self, timeout: float) -> Any:
+        from websockets.protocol import State
+
+        if self._open is not None and self._open.protocol.state is not State.OPEN:
+            self.close()  # since the batch before: what ended it was none of these lines
         if self._open is None:
             from websockets.sync.client import connect
 

@@ -207,7 +207,7 @@ def looks_random(token: bytes) -> bool:
 
     Shannon's entropy alone calls every other identifier a secret; words joined by separators are none.
     """
-    if len(token) < _RANDOM_LENGTH or len(set(token)) < _FEW or not any(byte in _DIGITS for byte in token):
+    if len(token) < _RANDOM_LENGTH or len(set(token)) < _FEW or len(token.translate(None, _DIGITS)) == len(token):
         return False
     if _HEX.match(token) or _UUID.match(token):
         return True
@@ -228,7 +228,8 @@ def varied(data: bytes, start: int, end: int) -> Span | None:
 
 def digit(data: bytes, start: int, end: int) -> Span | None:
     """A token with a digit in it."""
-    return (start, end) if any(byte in _DIGITS for byte in data[start:end]) else None
+    token = data[start:end]
+    return (start, end) if len(token.translate(None, _DIGITS)) < len(token) else None
 
 
 def random(data: bytes, start: int, end: int) -> Span | None:

@@ -17,6 +17,7 @@ from .rules import KEY, Hit, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from .keys import Decision
 
@@ -81,7 +82,7 @@ class Fields:
 
     def find(self, text: str, data: bytes, judge: Callable[[str], Decision], hits: list[Hit]) -> None:
         """Add the values of ``text`` that go by their names to ``hits``. ``data``: the text as ASCII."""
-        from .values import is_masked
+        from . import values  # with the first text that has such a name
 
         low, done = data.lower(), 0
         for match in self._names(low):
@@ -93,14 +94,14 @@ class Fields:
             if low[start - 1 : start + 3] == b" key":  # "the API key is ..."
                 spoken = low[max(done, start - _LONGEST_KEY) : start - 1]
                 start -= 1 + len(spoken) - len(spoken.rstrip(_NAME_CHARACTERS))
-            hit = _value(text, min(start + escaped(low, start), match.start()), match, judge)
+            hit = _value(values, text, min(start + escaped(low, start), match.start()), match, judge)
             if hit is not None and hit.end > hit.start:
                 hits.append(hit)
                 done = hit.end
         for match in _QUERY.finditer(low) if _may_hold_query(low) else ():
             value = text[match.start(1) : match.end(1)]
             code = match.group()[1:5] == b"code"
-            if not is_masked(value) and (not code or len(value) >= _SHORTEST_CODE):
+            if not values.is_masked(value) and (not code or len(value) >= _SHORTEST_CODE):
                 hits.append(Hit(match.start(1), match.end(1), KEY))
 
     def _names(self, low: bytes) -> list[re.Match[bytes]]:
@@ -131,10 +132,10 @@ def _may_hold_query(low: bytes) -> bool:
     return b"=" in low and (b"?" in low or b"&" in low or b";" in low)
 
 
-def _value(text: str, start: int, match: re.Match[bytes], judge: Callable[[str], Decision]) -> Hit | None:  # noqa: PLR0911 - one a notation
+def _value(  # noqa: PLR0911 - one a notation
+    values: ModuleType, text: str, start: int, match: re.Match[bytes], judge: Callable[[str], Decision]
+) -> Hit | None:
     """Return the value that belongs to the name at ``start``, if it goes."""
-    from . import values
-
     (opened, closed), separator, at = match.span(1), match.group(2), match.end(2)
     name = text[start : opened if closed > 0 else match.start(2)].rstrip()
     decision = judge(name)
@@ -155,7 +156,7 @@ def _value(text: str, start: int, match: re.Match[bytes], judge: Callable[[str],
     if separator not in _PLAIN_SEPARATORS:
         at = match.start(2) + (len(separator) if separator == b"==" else _lead(separator))
         told = separator.startswith((b" is ", b" was "))
-        return values.assigned(text, at, decision, values.Expect(only_random=not told))
+        return values.assigned(text, at, decision, values.TOLD if told else values.ONLY_RANDOM)
     anything = tight and (flag or name.isupper())
     return values.assigned(text, at, decision, values.Expect(anything, separator == b",", separator == b"=", tight))
 

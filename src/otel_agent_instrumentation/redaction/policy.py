@@ -243,11 +243,12 @@ class Policy:
             return text
         pieces: list[str] = []
         done = 0
+        allows, marked = shared.marks.allows, shared.marks.mark
         for start, end, rule, quote in hits:
             secret = text[start:end]
-            if shared.marks.allows(secret):
+            if allows(secret):
                 continue
-            mark = shared.marks.mark(rule, secret)
+            mark = marked(rule, secret)
             pieces += (text[done:start], quote, mark or "", quote)
             done = end
             found.append(rule)

@@ -29,6 +29,9 @@ _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z")
 _STEM = re.compile(r"pass|pwd|token|secret|key|auth|user|name", re.IGNORECASE)
 _WORDY = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)*[0-9]?\Z")
+_SPACES = re.compile(r"\s")
+_LETTER = re.compile(r"[^\W\d_]")
+_MARK = re.compile(r"[\d!@#$^&*?%]")
 _LONGEST = 512
 _SHORTEST = 6
 
@@ -81,6 +84,10 @@ class Expect(msgspec.Struct, frozen=True):
     """No space stands around the separator: an identifier only where a list of arguments goes on."""
 
 
+TOLD: Final = Expect()
+ONLY_RANDOM: Final = Expect(only_random=True)
+
+
 def assigned(text: str, at: int, decision: Decision, expect: Expect) -> Hit | None:
     """Return the value after a bare name and its separator, if it looks like a secret."""
     opened = _OPEN.match(text, at)
@@ -121,11 +128,13 @@ def _bare_end(text: str, start: int) -> int:
 
 def _is_password(value: str, *, code: bool) -> bool:
     """Whether a person may have made ``value`` up: letters with digits or signs, not a word, not a name of the code."""
-    if len(value) < _SHORTEST or any(character.isspace() for character in value):
+    if len(value) < _SHORTEST or _SPACES.search(value):
         return False
-    letters = any(character.isalpha() for character in value)
-    marks = any(character.isdigit() or character in "!@#$^&*?%" for character in value)
-    if not (letters and marks) or _DOTTED.match(value) or value.startswith(("/", "./", "http://", "https://")):
+    if (
+        not (_LETTER.search(value) and _MARK.search(value))
+        or _DOTTED.match(value)
+        or value.startswith(("/", "./", "http://", "https://"))
+    ):
         return False
     if not code:
         return not (_STEM.search(value) and _WORDY.match(value))
