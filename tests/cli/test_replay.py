@@ -71,6 +71,7 @@ def lived(sink: OtlpSink) -> None:
         far = SpanContext(0xA1, 0xB2, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState([("k", "v")]))
         with run("coder", tags=["x"], metadata={"number": 7, "key": SECRET}), cycle(), state("ACT"):
             scene.openai.chat.completions.create(**{**ASK, "messages": [{"role": "user", "content": SECRET}]})
+            scene.openai.chat.completions.create(**{**ASK, "model": SECRET})
             with pytest.raises(FileNotFoundError):
                 look("none.txt")
             with other.start_as_current_span(
@@ -299,6 +300,16 @@ def test_the_state_is_rebuilt_at_each_step(capsys):
     last = steps[-1]["state"]
     assert last["tools"] == {"edit": {"calls": 2, "errors": 1}}
     assert (last["open"], last["outcome"], last["alerts"]) == ([], "ok", 1)
+
+
+def test_what_ends_at_once_ends_from_the_inside(capsys):
+    write(FILE, [span("inner", 3, 2, at=(20, 90)), span("outer", 2, 1, at=(20, 90)), root(90)])
+    told = [(one["what"], one["name"]) for one in stepped(capsys)]
+    whole = "invoke_agent coder"
+    assert told == [
+        *(("begins", name) for name in (whole, "outer", "inner")),
+        *(("ends", name) for name in ("inner", "outer", whole)),
+    ]
 
 
 def test_the_last_state_is_what_show_says(capsys):
