@@ -8,6 +8,7 @@ import base64
 import importlib.util
 import json
 import random
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -45,6 +46,12 @@ PLACES = {
     "label": WORDS[1:2],
 }
 EVERYWHERE = 40
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def load(name: str) -> Any:
@@ -132,10 +139,12 @@ def go(folder: Path, *options: str) -> Run:
     secrets, needles = plant()
     script = model(secrets)
     (folder / "planted.json").write_text(json.dumps(secrets))
+    (folder / "uploads").mkdir()
     receiver, pull, websocket = Receiver(), ZmqPeer(), WebSocketPeer()
     (folder / "otel-agent.toml").write_text(f"""
 routes = [
   {{file = "routed.jsonl"}},
+  {{call = "heard:tell"}},
   {{zmq = "tcp://127.0.0.1:{pull.port}"}},
   {{websocket = "ws://127.0.0.1:{websocket.port}"}},
 ]
@@ -163,7 +172,11 @@ routes = [
                 "ANTHROPIC_API_KEY": "demo",
                 "OTEL_TRACES_EXPORTER": "otlp,console,agent_envelope",
                 "OTEL_LOGS_EXPORTER": "otlp,console,agent_envelope",
-                "OTEL_METRICS_EXPORTER": "otlp,console,agent_envelope",
+                "OTEL_METRICS_EXPORTER": "otlp,console,agent_envelope,agent_prometheus",
+                "OTEL_EXPORTER_PROMETHEUS_PORT": str(free_port()),
+                "OTEL_AGENT_METRICS_ANONYMOUS": "true",
+                "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK": "upload",
+                "OTEL_INSTRUMENTATION_GENAI_UPLOAD_BASE_PATH": str(folder / "uploads"),
                 "OTEL_EXPORTER_OTLP_ENDPOINT": http.url,
                 "OTEL_RESOURCE_ATTRIBUTES": resource + ",deploy.password=" + "hunter2-canary",
                 "OTEL_AGENT_LEDGER_TCP": f"127.0.0.1:{receiver.port}",
@@ -190,6 +203,9 @@ routes = [
             "ledger file": b"".join(file.read_bytes() for file in files),
             "ledger socket": b"".join(map(bytes, receiver.received)),
             "exporter of the agent's own": (folder / "own.txt").read_bytes(),
+            "/metrics": (folder / "scraped.txt").read_bytes(),
+            "route to a function": (folder / "heard.jsonl").read_bytes(),
+            "uploads": b"".join(file.read_bytes() for file in (folder / "uploads").iterdir()),
         }
         for peer in (receiver, pull, websocket):
             peer.close()

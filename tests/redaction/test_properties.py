@@ -119,3 +119,13 @@ def test_no_structure_hides_a_secret(engine, secret, shape):
     redacted, paths = ENGINES[engine].payload(value)
     assert secret not in json.dumps(redacted)
     assert paths
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@EXAMPLES
+@given(secrets, st.integers(0, 30_000))
+def test_no_length_hides_a_secret(engine, secret, at):
+    ids = " ".join(f"{number:032x}" for number in range(1000))
+    for hidden in (secret, base64.b64encode(f"see {secret} ".encode()).decode()):
+        redacted = ENGINES[engine].text(f"{ids[:at]} {hidden} {ids[at:]}")
+        assert hidden not in redacted

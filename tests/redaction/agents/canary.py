@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,15 @@ def main() -> int:
     coding_agent.main()
     provider.force_flush()
     logs.force_flush()
+    scrape()
     return code
+
+
+def scrape() -> None:
+    """What whoever reads `/metrics` is given."""
+    url = f"http://127.0.0.1:{os.environ['OTEL_EXPORTER_PROMETHEUS_PORT']}/metrics"
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        Path("scraped.txt").write_bytes(answer.read())
 
 
 if __name__ == "__main__":
