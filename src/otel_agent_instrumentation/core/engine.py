@@ -41,9 +41,10 @@ _calls: ContextVar[Call | None] = ContextVar("otel_agent_call", default=None)
 _BEGIN = Contained("engine.begin")
 _MOST_WAITING = 64
 # A busy thread tells its own ends in bursts. Our thread is for those that nobody comes after: on a busy interpreter it
-# costs dearly, as each release of the GIL wakes a thread that waits for it (3.11: ceval_gil.h, `take_gil`).
+# costs dearly: the GIL is handed over, and who gets it back may be on another core by then, with cold caches.
 _SOON = 50_000_000  # ns
 _WAIT = 0.2  # seconds
+_LONGEST_WAIT = 1.0
 _RUNS = Contained("engine.runs")
 _LEAVE = Contained("engine.leave")
 _END = Contained("engine.end")
@@ -84,7 +85,8 @@ class Engine:
         self._ended: deque[Call] = deque()
         self._events: deque[tuple[Callable[[], EventRecord], Context | None]] = deque()
         self._awaited = False
-        self._drained = 0
+        self._pause = _WAIT
+        self._drained = self._known = 0
         # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
         self._telling = threading.RLock()
         self._told: tuple[Observer, ...] = ()
@@ -204,9 +206,10 @@ class Engine:
             if not self._awaited:
                 self._wait()
 
-    def _wait(self) -> None:
+    def _wait(self, pause: float = _WAIT) -> None:
         self._awaited = True  # one timer, whoever drains meanwhile: else each end would wake the thread
-        reaper.at(time.monotonic() + _WAIT, self._due)
+        self._pause, self._known = pause, self._drained
+        reaper.at(time.monotonic() + pause, self._due)
 
     def _tell(self, call: Call) -> None:
         for observer, on_end in self._observers:
@@ -235,8 +238,12 @@ class Engine:
                         self.tell(*event)
 
     def _due(self) -> None:
-        self._awaited = False
+        busy = self._drained != self._known  # who ends calls tells them, too: come back later, and rarely
         self.drain()
+        if busy:
+            self._wait(min(_LONGEST_WAIT, 2 * self._pause))
+            return
+        self._awaited = False
         if self._ended and not self._awaited:
             self._wait()
 

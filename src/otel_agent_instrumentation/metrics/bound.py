@@ -27,12 +27,14 @@ _BIND = Contained("metrics.bind")
 class Moment:
     """One call's measurements: what an aggregation and an exemplar reservoir read of them, reused from one to the next.
 
-    ``context`` names the span that exemplars lead to; whether it is sampled is asked once.
+    ``context`` names the span that exemplars lead to; whether it is sampled is asked once. With ``noted`` nothing is
+    recorded yet: the values wait in their recorders, which are listed there for who records them all.
     """
 
-    __slots__ = ("attributes", "context", "instrument", "sampled", "time_unix_nano", "value")
+    __slots__ = ("attributes", "context", "instrument", "noted", "sampled", "time_unix_nano", "value")
 
-    def __init__(self, context: Context, time_ns: int) -> None:
+    def __init__(self, context: Context, time_ns: int, noted: list[Bound] | None = None) -> None:
+        self.noted = noted
         self.value: float = 0
         self.time_unix_nano = time_ns
         self.context = context
@@ -44,10 +46,22 @@ class Moment:
 class Bound:
     """One instrument with one attribute set."""
 
-    __slots__ = ("_add", "_aggregations", "_consumer", "_enabled", "_filter", "_instrument", "_storages", "attributes")
+    __slots__ = (
+        "_add",
+        "_aggregations",
+        "_consumer",
+        "_enabled",
+        "_filter",
+        "_instrument",
+        "_storages",
+        "attributes",
+        "waiting",
+    )
 
     def __init__(self, instrument: Histogram | Counter | Gauge, attributes: Mapping[str, Any]) -> None:
         self.attributes = attributes
+        self.waiting: list[float] = []
+        """What was noted and not recorded yet."""
         self._instrument: Any = instrument
         self._add: Any = next(filter(None, (getattr(instrument, name, None) for name in ("record", "add", "set"))))
         self._aggregations: list[Any] | None = None
@@ -84,7 +98,13 @@ class Bound:
         self._aggregations = found
 
     def record(self, value: float, moment: Moment) -> None:
-        """Record ``value`` (finite; not negative, but for a gauge)."""
+        """Record ``value`` (finite; not negative, but for a gauge), or note it where ``moment`` says so."""
+        noted = moment.noted
+        if noted is not None:
+            if not self.waiting:
+                noted.append(self)
+            self.waiting.append(value)
+            return
         aggregations = self._aggregations
         if aggregations is None:
             self._add(value, self.attributes, moment.context)
@@ -105,10 +125,13 @@ class Bound:
             aggregation.aggregate(moment, sampled)
 
     def record_all(self, values: list[float], moment: Moment) -> None:
-        """Record many ``values`` of a histogram, sorted on the way, without exemplars: far cheaper."""
+        """Record many ``values`` of a histogram, sorted on the way, or of a counter, without exemplars: far cheaper."""
         moment.sampled = False
         todo = self._aggregations if self._aggregations and self._enabled() else None
         fresh = todo is not None and self._consumer._reader_storages is self._storages  # noqa: SLF001
+        if todo is not None and fresh and all(map(_is_sum, todo)):
+            self.record(sum(values), moment)
+            return
         if todo is None or not fresh or not all(map(_is_histogram, todo)):
             for value in values:
                 self.record(value, moment)
@@ -120,6 +143,10 @@ class Bound:
 
 def _is_histogram(aggregation: Any) -> bool:
     return all(hasattr(aggregation, name) for name in _HISTOGRAM)
+
+
+def _is_sum(aggregation: Any) -> bool:
+    return hasattr(aggregation, "_instrument_is_monotonic")
 
 
 _HISTOGRAM = ("_boundaries", "_get_empty_bucket_counts", "_lock", "_max", "_min", "_record_min_max", "_sum", "_value")

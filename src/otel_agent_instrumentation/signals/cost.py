@@ -13,12 +13,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from opentelemetry.context import Context
-
 from .. import semconv
 from ..core.contain import Contained
 from ..core.engine import engine
-from ..metrics.bound import Moment
 from ..redaction import loading
 
 if TYPE_CHECKING:
@@ -30,7 +27,6 @@ _LATE = Contained("cost.late")
 _LONGEST = 10.0  # seconds for the import: nothing is held back for longer
 _MOST_LATE = 10_000
 _METRICS = (semconv.COST_USD, semconv.COST_UNPRICED)
-_EMPTY = Context()
 
 
 class Costs:
@@ -69,16 +65,14 @@ class Costs:
         usage = response.usage if response is not None else None
         if response is None or usage is None or (not usage.input and not usage.output):
             return
-        tier = (response.attributes or {}).get(semconv.OPENAI_SERVICE_TIER)
-        for model in dict.fromkeys((response.model, request.model)):
-            card = self._prices.card(request.provider, model, tier, call.start_ns) if model else None
-            if card is not None:
-                call.cost = card.cost(usage)
-                break
+        tier = response.attributes.get(semconv.OPENAI_SERVICE_TIER) if response.attributes else None
+        card = self._prices.card(request.provider, response.model, tier, call.start_ns) if response.model else None
+        if card is None and request.model and request.model != response.model:
+            card = self._prices.card(request.provider, request.model, tier, call.start_ns)
+        if card is not None:
+            call.cost = card.cost(usage)
         recorders = self._measured.recorders(_METRICS, (request.provider, request.model), call.run)
-        moment = Moment(call.context or _EMPTY, call.end_ns)
-        if call.more:
-            moment.sampled = False
+        moment = self._measured.moment_of(call)
         if call.cost is not None:
             if call.run is not None:
                 with call.run.lock:
@@ -116,4 +110,5 @@ class Costs:
                     call = self._late.popleft()
                 except IndexError:  # another thread tells as well
                     return
+                call.more = False  # no burst of ends is told on this thread
                 self._price(call)

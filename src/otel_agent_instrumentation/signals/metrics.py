@@ -82,13 +82,37 @@ class Metrics:
         self._instruments = {name: make(meter, CATALOGUE[name]) for name in names}
         self._actions = Actions(meter)
         self._agents: set[tuple[str, str | None]] = set()
+        self._noted: list[Bound] = []
+        """Recorders with values of the burst of ends that is being told."""
         observe(meter, CATALOGUE[semconv.TOOL_CALLS_EXPIRED], self._collected)
 
     def on_end(self, call: Call) -> None:
-        """Record duration, time to first chunk and tokens, with the call's span as exemplar."""
-        if call.api.durations is not None:
-            self._durations(call, call.api.durations)
-            return
+        """Record duration, time to first chunk and tokens, with the call's span as exemplar.
+
+        Of a burst they are recorded together, with the last of it: an exemplar a burst leads to a span as well as a
+        hundred do.
+        """
+        try:
+            if call.api.durations is not None:
+                self._durations(call, call.api.durations)
+            else:
+                self._model(call)
+        finally:
+            if self._noted and not call.more:
+                self._record_noted()
+
+    def moment_of(self, call: Call) -> Moment:
+        """What the measurements of an ended call have in common."""
+        return Moment(call.context, call.end_ns, self._noted if call.more else None)
+
+    def _record_noted(self) -> None:
+        noted, self._noted = self._noted, []
+        moment = Moment(_EMPTY, time.time_ns())
+        for bound in noted:
+            values, bound.waiting = bound.waiting, []
+            bound.record_all(values, moment)
+
+    def _model(self, call: Call) -> None:
         request, response = call.request, call.response
         recorders = self._recorders(
             (
@@ -103,9 +127,7 @@ class Metrics:
             ),
             _LABELS,
         )
-        moment = Moment(call.context, call.end_ns)
-        if call.more:
-            moment.sampled = False  # one exemplar a burst leads to a span as well as a hundred do
+        moment = self.moment_of(call)
         usage = response.usage if response is not None else None
         for flavour in self._flavours:
             recorders.record(flavour.duration, call.duration, moment)
@@ -128,7 +150,7 @@ class Metrics:
             **(call.started or {}),
             **(call.request.labels or {}),
         }
-        moment = Moment(call.context, call.end_ns)
+        moment = self.moment_of(call)
         for name in names:
             value = call.duration if CATALOGUE[name].kind == "histogram" else 1
             labels = self._one(name, value, values, moment).labels
