@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where all that is heard comes together: counted under one lock; what is worth a warning is told outside of it."""
+"""Where all that is heard comes together: counted under one lock; what is worth a warning is told outside of it.
+
+Calls of the instrumentation are noted as they end and counted in bursts: one by one, each amid a call's other work,
+they would cost three times as much.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..core import runs
+from ..core.contain import Contained
+from ..core.engine import engine
 from .facts import OTHER, Facts
 from .limits import Alert, Limits
 
@@ -19,6 +26,11 @@ if TYPE_CHECKING:
     from .facts import Outcome, Owned, Source
     from .limits import Found, Rule
 
+    Note = tuple[int, runs.Run | None, int, Callable[..., Found] | None, tuple[Any, ...]]
+    """When a call began (`perf_counter_ns`), its run and cycle, what counts it (`Keeper.add_*`), and with what."""
+
+_COUNT = Contained("monitor.count")
+_WARN = Contained("monitor.alert")
 _MOST_RUNS = 1024
 _MOST_ALERTS = 50
 _AGAIN = 60.0
@@ -35,6 +47,8 @@ class Keeper:
         self.limits = Limits()
         self.alerts: deque[Alert] = deque(maxlen=_MOST_ALERTS)
         self.at_reset: list[Callable[[], object]] = []
+        self.notes: deque[Note] = deque()
+        """Calls that ended and are to be counted."""
         self._tell = tell
         self._cycles: OrderedDict[str, int] = OrderedDict()
         """The last cycle of each run that was counted: it outlives a reset, or the cycle would count again."""
@@ -42,6 +56,10 @@ class Keeper:
 
     def reset(self) -> None:
         """Begin anew."""
+        self.settle()  # what ended before belongs to before, with the cycle that it was in
+        self._anew()
+
+    def _anew(self) -> None:
         with self.lock:
             self.facts = Facts()
             self.alerts.clear()
@@ -52,7 +70,54 @@ class Keeper:
     def in_child(self) -> None:
         """In a forked child, which has done nothing yet."""
         self.lock = threading.RLock()
-        self.reset()
+        self._anew()  # what is noted is the parent's: it began before
+
+    # --- what is noted ------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Have all counted that ended. Not with the lock held: who tells an end waits for it."""
+        engine.drain()
+        self.flush()
+
+    def flush(self) -> None:
+        """Count what was noted: all of it, whoever counts."""
+        if not self.notes:
+            return
+        late: list[tuple[tuple[Rule, str, float, float], Run | None, int]] = []
+        with self.lock:
+            while self.notes:
+                try:
+                    note = self.notes.popleft()
+                except IndexError:  # a finaliser that ran amid this was quicker
+                    break
+                with _COUNT:
+                    found = self._count(note)
+                    if found is not None:
+                        late.append((found, note[1], note[2]))
+        for found, run, cycle in late:
+            with _WARN:
+                self._warn_in(run, cycle, found)
+
+    def _count(self, note: Note) -> Found:
+        start, run, cycle, add, told = note
+        if start < self.facts.began_clock:
+            return None  # it began before the last reset
+        found = add("engine", *told) if add is not None else None
+        if run is not None and cycle:
+            self._count_cycle(run, cycle)
+        return found
+
+    def _warn_in(self, run: Run | None, cycle: int, found: tuple[Rule, str, float, float]) -> None:
+        """Warn where the call was: in its run, whose thread or task this need not be."""
+        if run is None or runs.current() is run:
+            self.warn(found)
+            return
+        place = runs.Place(run, cycle or None, run.context)
+        runs.go_in(place)
+        try:
+            self.warn(found)
+        finally:
+            runs.go_out(place)
 
     # --- what is heard ------------------------------------------------------------------------------------------------
 
@@ -63,21 +128,41 @@ class Keeper:
 
     def tool(self, source: Source, name: str, seconds: float | None, outcome: Outcome) -> None:
         """A tool was called. ``seconds``: None where only the model's question and the answer to it were seen."""
-        found: Found = None
         with self.lock:
-            name, one = self.facts.tools.of(name)
-            if not self._counts(one, name, source):
-                return
-            before = (one.durations.count, one.durations.sum)
-            one.add(seconds, outcome)
-            if seconds is not None and outcome != "cancelled":
-                found = self.limits.slow("slow_tool", name, seconds, self.limits.tool_seconds, before)
-            if outcome == "error" and found is None:
-                found = self.limits.failing(name, one.recent)
+            found = self.add_tool(source, name, seconds, outcome)
         if found is not None:
             self.warn(found)
 
+    def add_tool(self, source: Source, name: str, seconds: float | None, outcome: Outcome) -> Found:
+        """Count a tool's call, with the lock held; what is worth a warning."""
+        name, one = self.facts.tools.of(name)
+        if not self._counts(one, name, source):
+            return None
+        before = (one.durations.count, one.durations.sum)
+        one.add(seconds, outcome)
+        found: Found = None
+        if seconds is not None and outcome != "cancelled":
+            found = self.limits.slow("slow_tool", name, seconds, self.limits.tool_seconds, before)
+        if outcome == "error" and found is None:
+            found = self.limits.failing(name, one.recent)
+        return found
+
     def model(  # noqa: PLR0913, PLR0917 - the facts of one request
+        self,
+        source: Source,
+        name: str,
+        seconds: float,
+        outcome: Outcome,
+        usage: Usage | None = None,
+        cost_usd: float | None = None,
+    ) -> None:
+        """A model was asked."""
+        with self.lock:
+            found = self.add_model(source, name, seconds, outcome, usage, cost_usd=cost_usd)
+        if found is not None:
+            self.warn(found)
+
+    def add_model(  # noqa: PLR0913, PLR0917 - the facts of one request
         self,
         source: Source,
         name: str,
@@ -88,25 +173,24 @@ class Keeper:
         first_chunk: float | None = None,
         retries: int = 0,
         cost_usd: float | None = None,
-    ) -> None:
-        """A model was asked. ``own``: whether its usage is this request's to tell."""
-        with self.lock:
-            name, one = self.facts.models.of(name)
-            if not self._counts(one, name, source):
-                return
-            before = (one.latency.count, one.latency.sum)
-            one.add(seconds, outcome)
-            one.retries += retries
-            if first_chunk is not None:
-                one.first_chunk.add(first_chunk)
-            if own and (usage is not None or outcome == "ok"):
-                one.used(usage)
-            if cost_usd is not None:
-                one.cost_usd += cost_usd
-                one.priced += 1
-            found = self.limits.slow("slow_model", name, seconds, self.limits.model_seconds, before)
-        if found is not None and outcome != "cancelled":
-            self.warn(found)
+    ) -> Found:
+        """Count a request, with the lock held; what is worth a warning. ``own``: whether its usage is its to tell."""
+        name, one = self.facts.models.of(name)
+        if not self._counts(one, name, source):
+            return None
+        before = (one.latency.count, one.latency.sum)
+        one.add(seconds, outcome)
+        one.retries += retries
+        if first_chunk is not None:
+            one.first_chunk.add(first_chunk)
+        if own and (usage is not None or outcome == "ok"):
+            one.used(usage)
+        if cost_usd is not None:
+            one.cost_usd += cost_usd
+            one.priced += 1
+        if outcome == "cancelled":
+            return None
+        return self.limits.slow("slow_model", name, seconds, self.limits.model_seconds, before)
 
     def entered(self, source: Source, state: str) -> None:
         """A state was entered."""
@@ -124,6 +208,11 @@ class Keeper:
 
     def cycle(self, run: Run, number: int) -> None:
         """Something was done in this cycle of this run."""
+        if run.id not in self._cycles:
+            self.flush()  # what was done in those before it
+        self._count_cycle(run, number)
+
+    def _count_cycle(self, run: Run, number: int) -> None:
         known = self._cycles.get(run.id)
         if known is not None and number <= known:
             return

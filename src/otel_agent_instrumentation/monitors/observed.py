@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from .. import semconv
-from ..core.contain import Contained
+from ..core.reaper import reaper
 from .heard import UNKNOWN, number
 
 if TYPE_CHECKING:
     from ..core.records import EventRecord
-    from ..core.spec import Call
+    from ..core.spec import Call, Request
     from .facts import Outcome
     from .keeper import Keeper
 
-_COUNT = Contained("monitor.count")
-_MOST_WAITING = 256
+_MOST_NOTES = 128
+_BEAT = 1.0
+"""Seconds until a call is counted, at the latest."""
 _CANCELLED = frozenset({"CancelledError", "KeyboardInterrupt", "GeneratorExit"})
 _ARTIFACTS: dict[str, semconv.ArtifactChange] = {event: change for change, event in semconv.EVENT_ARTIFACTS.items()}
 _ANEW = frozenset({"session_start", "persona_activated", "persona_switched"})
@@ -32,53 +33,45 @@ class Observed:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._waiting: deque[Call] = deque()
+        self._notes = keeper.notes
+        self._add_tool, self._add_model = keeper.add_tool, keeper.add_model
+        self.flush = keeper.flush
+        self._turn: object | None = None
+        """What is scheduled belongs to this; another, or none, and it is over."""
 
-    def on_end(self, call: Call) -> None:
-        """Take a call. Those of a burst are counted together, with the last: that is a third of the price."""
-        self._waiting.append(call)
-        if not call.more or len(self._waiting) >= _MOST_WAITING:
+    def start(self) -> None:
+        """Have what is noted counted every second, on the thread that is there for such things."""
+        turn = self._turn = object()
+        reaper.start()
+        reaper.at(time.monotonic() + _BEAT, partial(self._beat, turn))
+
+    def stop(self) -> None:
+        """Have it counted by who asks."""
+        self._turn = None
+
+    def in_child(self) -> None:
+        """In a forked child: the thread that counts is the parent's."""
+        if self._turn is not None:
+            self.start()
+
+    def _beat(self, turn: object) -> None:
+        if self._turn is turn:
+            reaper.at(time.monotonic() + _BEAT, partial(self._beat, turn))
             self.flush()
 
-    def flush(self) -> None:
-        """Count what was taken."""
-        waiting = self._waiting
-        while waiting:
-            try:
-                call = waiting.popleft()
-            except IndexError:  # another thread counts as well
-                return
-            with _COUNT:
-                self._count(call)
-
-    def _count(self, call: Call) -> None:
-        """Count a tool or a model's request; others are none of ours."""
-        keeper, durations = self._keeper, call.api.durations
-        if call.start_clock < keeper.facts.began_clock:
-            return  # it began before the last reset
+    def on_end(self, call: Call) -> None:
+        """Note a tool's call, a model's request, or the cycle of another. No object of the caller's is kept."""
+        durations, request = call.api.durations, call.request
         if durations is None:
-            self._model(call)
+            add, told = self._add_model, _asked(call, request)
         elif semconv.TOOL_CALLS in durations:
-            inferred = semconv.TOOL_INFERRED in (call.request.attributes or ())
-            seconds = None if inferred else call.duration
-            keeper.tool("engine", call.request.tool or UNKNOWN, seconds, outcome(call))
-        if call.run is not None and call.cycle:
-            keeper.cycle(call.run, call.cycle)
-
-    def _model(self, call: Call) -> None:
-        request, response = call.request, call.response
-        own = response is None or not response.repeated
-        self._keeper.model(
-            "engine",
-            request.model or (response.model if response is not None else None) or UNKNOWN,
-            call.duration,
-            outcome(call),
-            response.usage if response is not None else None,
-            own,
-            call.first_chunk if request.stream else None,
-            call.retries,
-            call.cost.usd if call.cost is not None else None,
-        )
+            inferred = semconv.TOOL_INFERRED in (request.attributes or ())
+            add, told = self._add_tool, (request.tool or UNKNOWN, None if inferred else call.duration, outcome(call))
+        else:
+            add, told = None, ()
+        self._notes.append((call.start_clock, call.run, call.cycle, add, told))
+        if len(self._notes) >= _MOST_NOTES:
+            self.flush()
 
     def on_event(self, record: EventRecord) -> None:
         """Count states and artifacts; a new session or persona begins anew."""
@@ -97,6 +90,25 @@ class Observed:
                 keeper.facts.artifact(_ARTIFACTS[name], payload.get("path"))
         if record.run is not None and record.cycle:
             keeper.cycle(record.run, record.cycle)
+
+
+def _asked(call: Call, request: Request) -> tuple[Any, ...]:
+    """What `Keeper.add_model` takes."""
+    response, cost = call.response, call.cost
+    usd = cost.usd if cost is not None else None
+    first_chunk = call.first_chunk if request.stream else None
+    if response is None:
+        return request.model or UNKNOWN, call.duration, outcome(call), None, True, first_chunk, call.retries, usd
+    return (
+        request.model or response.model or UNKNOWN,
+        call.duration,
+        outcome(call),
+        response.usage,
+        not response.repeated,
+        first_chunk,
+        call.retries,
+        usd,
+    )
 
 
 def outcome(call: Call) -> Outcome:
