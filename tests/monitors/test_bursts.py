@@ -143,7 +143,7 @@ def test_nothing_of_the_callers_is_kept(monitor):
         thing = Thing()
         known = weakref.ref(thing)
         fetch(thing)
-        assert monitor._keeper.notes
+        assert monitor._observed._notes
         del thing
         gc.collect()
         assert known() is None
@@ -153,7 +153,7 @@ def test_it_counts_by_itself_where_much_is_called(monitor):
     with capture():
         for _ in range(1000):
             fetch()
-        assert len(monitor._keeper.notes) < 200
+        assert len(monitor._observed._notes) < 200
 
 
 @pytest.mark.parametrize("how", ["reset", "bus", "event"])
@@ -209,7 +209,7 @@ def fetch():
 """
 FORKED = f"""{SETUP}
 fetch()
-assert monitor._keeper.notes
+assert monitor._observed._notes
 if os.fork():
     _, status = os.wait()
     assert monitor.get_tool_stats()["fetch"]["calls"] == 1
@@ -252,7 +252,7 @@ def test_a_forked_child_counts_what_it_calls_and_the_parent_what_it_called(tmp_p
 
 
 def test_the_last_call_is_counted_and_warned_of_at_the_exit(tmp_path):
-    run_script(f"{SETUP}\nfetch()\nassert monitor._keeper.notes", tmp_path)
+    run_script(f"{SETUP}\nfetch()\nassert monitor._observed._notes", tmp_path)
     (written,) = json.loads((tmp_path / "performance.json").read_text())["tools"]
     assert (written["name"], written["calls"]) == ("fetch", 1)
     ledger = "".join(one.read_text() for one in (tmp_path / "logs" / "telemetry").iterdir())

@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where all that is heard comes together: counted under one lock; what is worth a warning is told outside of it.
-
-Calls of the instrumentation are noted as they end and counted in bursts: one by one, each amid a call's other work,
-they would cost three times as much.
-"""
+"""Where all that is heard comes together: counted under one lock; what is worth a warning is told outside of it."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..core import runs
-from ..core.contain import Contained
 from ..core.engine import engine
 from .facts import OTHER, Facts
 from .limits import Alert, Limits
@@ -26,15 +20,14 @@ if TYPE_CHECKING:
     from .facts import Outcome, Owned, Source
     from .limits import Found, Rule
 
-    Note = tuple[int, runs.Run | None, int, Callable[..., Found] | None, tuple[Any, ...]]
-    """When a call began (`perf_counter_ns`), its run and cycle, what counts it (`Keeper.add_*`), and with what."""
-
-_COUNT = Contained("monitor.count")
-_WARN = Contained("monitor.alert")
 _MOST_RUNS = 1024
 _MOST_ALERTS = 50
 _AGAIN = 60.0
 """Seconds until the same warning about the same is told again."""
+
+
+def _nothing() -> None:
+    """Nothing is noted."""
 
 
 class Keeper:
@@ -47,8 +40,8 @@ class Keeper:
         self.limits = Limits()
         self.alerts: deque[Alert] = deque(maxlen=_MOST_ALERTS)
         self.at_reset: list[Callable[[], object]] = []
-        self.notes: deque[Note] = deque()
-        """Calls that ended and are to be counted."""
+        self.flush: Callable[[], object] = _nothing
+        """Counts the calls that are noted and not counted: see `Observed`."""
         self._tell = tell
         self._cycles: OrderedDict[str, int] = OrderedDict()
         """The last cycle of each run that was counted: it outlives a reset, or the cycle would count again."""
@@ -72,52 +65,10 @@ class Keeper:
         self.lock = threading.RLock()
         self._anew()  # what is noted is the parent's: it began before
 
-    # --- what is noted ------------------------------------------------------------------------------------------------
-
     def settle(self) -> None:
         """Have all counted that ended. Not with the lock held: who tells an end waits for it."""
         engine.drain()
         self.flush()
-
-    def flush(self) -> None:
-        """Count what was noted: all of it, whoever counts."""
-        if not self.notes:
-            return
-        late: list[tuple[tuple[Rule, str, float, float], Run | None, int]] = []
-        with self.lock:
-            while self.notes:
-                try:
-                    note = self.notes.popleft()
-                except IndexError:  # a finaliser that ran amid this was quicker
-                    break
-                with _COUNT:
-                    found = self._count(note)
-                    if found is not None:
-                        late.append((found, note[1], note[2]))
-        for found, run, cycle in late:
-            with _WARN:
-                self._warn_in(run, cycle, found)
-
-    def _count(self, note: Note) -> Found:
-        start, run, cycle, add, told = note
-        if start < self.facts.began_clock:
-            return None  # it began before the last reset
-        found = add("engine", *told) if add is not None else None
-        if run is not None and cycle:
-            self._count_cycle(run, cycle)
-        return found
-
-    def _warn_in(self, run: Run | None, cycle: int, found: tuple[Rule, str, float, float]) -> None:
-        """Warn where the call was: in its run, whose thread or task this need not be."""
-        if run is None or runs.current() is run:
-            self.warn(found)
-            return
-        place = runs.Place(run, cycle or None, run.context)
-        runs.go_in(place)
-        try:
-            self.warn(found)
-        finally:
-            runs.go_out(place)
 
     # --- what is heard ------------------------------------------------------------------------------------------------
 
@@ -210,9 +161,10 @@ class Keeper:
         """Something was done in this cycle of this run."""
         if run.id not in self._cycles:
             self.flush()  # what was done in those before it
-        self._count_cycle(run, number)
+        self.add_cycle(run, number)
 
-    def _count_cycle(self, run: Run, number: int) -> None:
+    def add_cycle(self, run: Run, number: int) -> None:
+        """The same, where those before it are counted."""
         known = self._cycles.get(run.id)
         if known is not None and number <= known:
             return

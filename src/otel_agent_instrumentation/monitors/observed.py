@@ -4,18 +4,43 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv
+from ..core import runs
+from ..core.contain import Contained
 from ..core.reaper import reaper
 from .heard import UNKNOWN, number
 
 if TYPE_CHECKING:
     from ..core.records import EventRecord
-    from ..core.spec import Call, Request
+    from ..core.spec import Call, Cost, Usage
     from .facts import Outcome
     from .keeper import Keeper
+    from .limits import Found, Rule
+
+    Note = tuple[
+        int,
+        runs.Run | None,
+        int,
+        tuple[str, ...] | None,
+        float,
+        str | None,
+        str | None,
+        dict[str, Any] | None,
+        str | None,
+        Usage | None,
+        bool,
+        float | None,
+        int,
+        Cost | None,
+    ]
+    """What `Observed.on_end` says of a call: a tuple is made at half the price of a thing with names."""
+
+_COUNT = Contained("monitor.count")
+_WARN = Contained("monitor.alert")
 
 _MOST_NOTES = 128
 _BEAT = 1.0
@@ -27,15 +52,18 @@ _ANEW = frozenset({"session_start", "persona_activated", "persona_switched"})
 
 
 class Observed:
-    """An observer of the engine, and a tap of its events."""
+    """An observer of the engine, and a tap of its events.
+
+    Calls are noted as they end and counted in bursts: one by one, each amid a call's other work, they would cost three
+    times as much.
+    """
 
     name = "performance monitor"
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._notes = keeper.notes
-        self._add_tool, self._add_model = keeper.add_tool, keeper.add_model
-        self.flush = keeper.flush
+        keeper.flush = self.flush
+        self._notes: deque[Note] = deque()
         self._turn: object | None = None
         """What is scheduled belongs to this; another, or none, and it is over."""
 
@@ -60,18 +88,97 @@ class Observed:
             self.flush()
 
     def on_end(self, call: Call) -> None:
-        """Note a tool's call, a model's request, or the cycle of another. No object of the caller's is kept."""
-        durations, request = call.api.durations, call.request
-        if durations is None:
-            add, told = self._add_model, _asked(call, request)
-        elif semconv.TOOL_CALLS in durations:
-            inferred = semconv.TOOL_INFERRED in (request.attributes or ())
-            add, told = self._add_tool, (request.tool or UNKNOWN, None if inferred else call.duration, outcome(call))
+        """Note a call. No object of the caller's is kept, and nothing is called here: code that is cold costs most."""
+        request, response = call.request, call.response
+        if response is None:
+            answered, usage, own = None, None, True
         else:
-            add, told = None, ()
-        self._notes.append((call.start_clock, call.run, call.cycle, add, told))
+            answered, usage, own = response.model, response.usage, not response.repeated
+        self._notes.append(
+            (
+                call.start_clock,
+                call.run,
+                call.cycle,
+                call.api.durations,
+                call.duration,
+                call.error_type,
+                request.tool,
+                request.attributes,
+                request.model or answered,
+                usage,
+                own,
+                call.first_chunk if request.stream else None,
+                call.retries,
+                call.cost,
+            )
+        )
         if len(self._notes) >= _MOST_NOTES:
             self.flush()
+
+    def flush(self) -> None:
+        """Count what was noted: all of it, whoever counts."""
+        if not self._notes:
+            return
+        late: list[tuple[tuple[Rule, str, float, float], runs.Run | None, int]] = []
+        with self._keeper.lock:
+            while self._notes:
+                try:
+                    note = self._notes.popleft()
+                except IndexError:  # a finaliser that ran amid this was quicker
+                    break
+                with _COUNT:
+                    found = self._count(note)
+                    if found is not None:
+                        late.append((found, note[1], note[2]))
+        for found, run, cycle in late:
+            with _WARN:
+                self._warn_in(run, cycle, found)
+
+    def _count(self, note: Note) -> Found:
+        """Count a tool or a model's request; of others, the cycle."""
+        (
+            start,
+            run,
+            cycle,
+            durations,
+            seconds,
+            error,
+            tool,
+            attributes,
+            model,
+            usage,
+            own,
+            first_chunk,
+            retries,
+            cost,
+        ) = note
+        keeper = self._keeper
+        found: Found = None
+        if start < keeper.facts.began_clock:
+            return None  # it began before the last reset
+        if durations is None:
+            usd = cost.usd if cost is not None else None
+            found = keeper.add_model(
+                "engine", model or UNKNOWN, seconds, outcome(error), usage, own, first_chunk, retries, usd
+            )
+        elif semconv.TOOL_CALLS in durations:
+            inferred = semconv.TOOL_INFERRED in (attributes or ())
+            found = keeper.add_tool("engine", tool or UNKNOWN, None if inferred else seconds, outcome(error))
+        if run is not None and cycle:
+            keeper.add_cycle(run, cycle)
+        return found
+
+    def _warn_in(self, run: runs.Run | None, cycle: int, found: tuple[Rule, str, float, float]) -> None:
+        """Warn where the call was: in its run, whose thread or task this need not be."""
+        if run is None or runs.current() is run:
+            self._keeper.warn(found)
+            return
+        place = runs.Place(run, cycle or None, run.context)
+        runs.go_in(place)
+        try:
+            self._keeper.warn(found)
+        finally:
+            runs.go_out(place)
 
     def on_event(self, record: EventRecord) -> None:
         """Count states and artifacts; a new session or persona begins anew."""
@@ -92,27 +199,8 @@ class Observed:
             keeper.cycle(record.run, record.cycle)
 
 
-def _asked(call: Call, request: Request) -> tuple[Any, ...]:
-    """What `Keeper.add_model` takes."""
-    response, cost = call.response, call.cost
-    usd = cost.usd if cost is not None else None
-    first_chunk = call.first_chunk if request.stream else None
-    if response is None:
-        return request.model or UNKNOWN, call.duration, outcome(call), None, True, first_chunk, call.retries, usd
-    return (
-        request.model or response.model or UNKNOWN,
-        call.duration,
-        outcome(call),
-        response.usage,
-        not response.repeated,
-        first_chunk,
-        call.retries,
-        usd,
-    )
-
-
-def outcome(call: Call) -> Outcome:
-    """How a call ended. Who cancels a tool does not blame it."""
-    if call.error_type is None:
+def outcome(error: str | None) -> Outcome:
+    """How a call ended, by its `error.type`. Who cancels a tool does not blame it."""
+    if error is None:
         return "ok"
-    return "cancelled" if call.error_type in _CANCELLED else "error"
+    return "cancelled" if error in _CANCELLED else "error"
