@@ -65,7 +65,8 @@ class Card(msgspec.Struct, frozen=True):
         read = usage.cache_read or 0 if self.cache_read is not None else 0
         written = usage.cache_write or 0 if self.cache_write is not None else 0
         thought = usage.reasoning or 0 if self.reasoning is not None else 0
-        usd = max(0, total - read - written) * _at(self.input, total) + max(0, output - thought) * _at(self.output, total)
+        usd = max(0, total - read - written) * _at(self.input, total)
+        usd += max(0, output - thought) * _at(self.output, total)
         if read or written or thought:
             usd += read * _at(self.cache_read, total)
             usd += written * _at(self.cache_write, total)
