@@ -312,6 +312,15 @@ def child_environment(text: str, traceparent: str) -> dict[str, str] | dict[byte
     return {**os.environ, **told}
 
 
+def child_variables(text: str, traceparent: str) -> list[bytes]:
+    """The same as POSIX has it: `name=value`, each."""
+    told: Any = child_environment(text, traceparent)
+    try:
+        return [name + b"=" + value for name, value in told.items()]
+    except TypeError:  # somebody's own `os.environ`, of texts
+        return [os.fsencode(name) + b"=" + os.fsencode(value) for name, value in told.items()]
+
+
 def plain_output() -> bool:
     """Whether the person wants output without colours: `NO_COLOR` (no-color.org), or a terminal that has none."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
