@@ -208,17 +208,18 @@ def failed(call: Call, reason: BaseException) -> None:
 
 def started(call: Call) -> None:
     """Tell that a command was started."""
-    engine.announce(partial(_started, call), call.context)
+    engine.announce(semconv.EVENT_COMMAND_STARTED, call.run, partial(_started, call), call.context)
 
 
 def completed(call: Call) -> None:
     """Tell how a command ended, as far as its caller learnt it."""
-    engine.announce(partial(_completed, call), call.context)
+    engine.announce(semconv.EVENT_COMMAND_COMPLETED, call.run, partial(_completed, call), call.context)
 
 
 def error(call: Call, kind: str, message: str) -> None:
     """Tell of an exception that the agent's code got."""
-    engine.announce(partial(_error, call, kind, message, time.time_ns()), call.context)
+    make = partial(_error, call, kind, message, time.time_ns())
+    engine.announce(semconv.EVENT_EXECUTOR_ERROR, call.run, make, call.context)
 
 
 def _started(call: Call) -> EventRecord:

@@ -16,10 +16,11 @@ from ..metrics.catalogue import CATALOGUE
 from ..metrics.instruments import make, observe
 from ..metrics.labels import Vocabulary
 from .actions import Actions, Waiting
+from .counted import EVENT_FIELDS, EventCounts
 from .tool_calls import tool_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from opentelemetry.metrics import Meter
 
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 _Key = tuple[Any, ...]
 _MOST_SETS = 4096
 _EMPTY = Context()
-_NUMBERS = frozenset({int, float})
-# The numbers of an event's payload that are mirrored (E6); the sidecar mirrors the same from the files.
-EVENT_FIELDS: dict[str, tuple[str, ...]] = {
-    semconv.EVENT_PLAN_GENERATED: ("step_count", "reasoning_score"),
-    semconv.EVENT_STEP_COMPLETED: ("duration_ms",),
-    semconv.EVENT_REVIEW_FEEDBACK: ("confidence_delta",),
-    semconv.EVENT_BENCHMARK_COMPLETED: ("tokens_per_s", "latency_ms"),
-    semconv.EVENT_COMMAND_COMPLETED: ("exit_code",),
-}
 
 
 class Recorders:
@@ -81,6 +73,9 @@ class Metrics:
             names += [name for _, name in (*flavour.usage_counters, *flavour.usage_histograms)]
         self._instruments = {name: make(meter, CATALOGUE[name]) for name in names}
         self._actions = Actions(meter)
+        self._counts = EventCounts(self._of_event)
+        self.event = self._counts.note
+        """Counts an event by name, payload and run (E8), and keeps the numbers of its payload (E6)."""
         self._agents: set[tuple[str, str | None]] = set()
         observe(meter, CATALOGUE[semconv.TOOL_CALLS_EXPIRED], self._collected)
 
@@ -207,18 +202,12 @@ class Metrics:
         """Count a suspected loop."""
         self.measure(semconv.LOOPS, 1, {semconv.LOOP_KIND: kind}, run)
 
-    def event(self, name: str, payload: Mapping[str, Any], run: Run | None) -> None:
-        """Count an event under the envelope's `source` and `event`, and keep the numbers of its payload (E6, E8)."""
+    def _of_event(self, name: str, run: Run | None) -> Recorders:
         agent, task = (run.agent, run.task) if run is not None else (None, None)
         key = (semconv.EVENTS, source_of(name, agent), name, task, self._environment, agent)
-        recorders = self._recorders(key, _EVENT_LABELS)
-        moment = Moment(_EMPTY, time.time_ns())
-        moment.sampled = False
-        recorders.record(self._there(semconv.EVENTS), 1, moment)
-        for field in EVENT_FIELDS.get(name, ()):
-            value: Any = payload.get(field)
-            if type(value) in _NUMBERS:
-                recorders.record(self._there(semconv.EVENT_VALUE), value, moment, (semconv.EVENT_FIELD, field))
+        for metric in (semconv.EVENTS, semconv.EVENT_VALUE) if name in EVENT_FIELDS else (semconv.EVENTS,):
+            self._there(metric)
+        return self._recorders(key, _EVENT_LABELS)
 
     def _there(self, name: str) -> str:
         """``name``, whose instrument is there from now on."""
@@ -229,6 +218,7 @@ class Metrics:
     def _collected(self) -> Iterable[Observation]:
         """At a collection, before the points are read."""
         self._actions.record()
+        self._counts.record()
         return [Observation(count, {semconv.REASON: reason}) for reason, count in tool_calls.expired().items()]
 
     def _recorders(self, key: _Key, names: tuple[str, ...]) -> Recorders:
