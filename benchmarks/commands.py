@@ -133,7 +133,10 @@ class _OursWithLedger(_Ours):
 
 
 def commands() -> None:
-    """The cost of a command, beside the floor taken in the same rounds."""
+    """The cost of a command, beside a floor around the command in the same rounds, and beside the model call's.
+
+    The one of contracts 10 is around a model call, between whose ends other code runs: it costs half as much again.
+    """
     with _no_fork():  # around it all: what is stubbed is beneath what is patched
         measured: dict[str, variants.Variant] = {
             "floor": _Floor(),
@@ -143,12 +146,20 @@ def commands() -> None:
         rounds = [one_round(measured, None, None, COMMANDS, _Bare()) for _ in range(ROUNDS)]
         for variant in measured.values():
             variant.close()
+    client = fixtures.client()
+    call: dict[str, variants.Variant] = {"floor": variants.Floor()}
+    around_a_call = statistics.median(one_round(call, client, None, COMMANDS)["floor"] for _ in range(ROUNDS))
+    call["floor"].close()
     print(f"\nper command (no fork; guard on; median of {ROUNDS} interleaved rounds)")
     for name in ("floor", "ours", "ours with ledger"):
         costs = [found[name] for found in rounds]
         floors = [found["floor"] for found in rounds]
         ratio = statistics.median(cost / floor for cost, floor in zip(costs, floors, strict=True))
-        print(f"  {name:18} {ratio:5.2f} x floor   {statistics.median(costs) * 1e6:7.1f} us")
+        middle = statistics.median(costs)
+        print(
+            f"  {name:18} {ratio:5.2f} x its floor   {middle / around_a_call:5.2f} x that of a model call"
+            f"   {middle * 1e6:7.1f} us"
+        )
 
 
 def opens() -> None:
