@@ -54,15 +54,22 @@ def one_round(
     return {name: middle[name] - middle["bare"] for name in measured}
 
 
-def pairs(variant: variants.Variant, client: Any, run: Callable[[Any], None], count: int) -> list[float]:
-    """A variant's cost over the bare call, again and again: bare, variant, variant, bare, so that a drift cancels out.
+def pairs(
+    variant: variants.Variant,
+    client: Any,
+    run: Callable[[Any], None],
+    count: int,
+    bare: variants.Variant | None = None,
+) -> list[float]:
+    """A variant's cost over ``bare``, again and again: bare, variant, variant, bare, so that a drift cancels out.
 
-    For what is small beside the call itself, as a chunk's cost is beside the client's parsing of it.
+    For what is small beside the call itself, as a chunk's cost is beside the client's parsing of it. ``bare``: by
+    default the unpatched call.
     """
-    bare = variants.Variant()
+    below = bare or variants.Variant()
     found: list[float] = []
     for _ in range(ROUNDS * BLOCKS):
-        before, one, two, after = (block(who, client, run, count) for who in (bare, variant, variant, bare))
+        before, one, two, after = (block(who, client, run, count) for who in (below, variant, variant, below))
         found.append((one + two - before - after) / 2)
     variant.close()
     return found

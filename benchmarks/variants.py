@@ -159,17 +159,20 @@ class Ours(Variant):
 
     def __init__(self) -> None:
         if Ours._sinks is None:
-            tracers = TracerProvider(active_span_processor=StampingGuard(), shutdown_on_exit=False)
-            tracers.add_span_processor(AgentSpanProcessor(fixtures.Counting(), Limits(max_items=100_000)))
-            Ours._tracers = tracers
-            meters = MeterProvider([InMemoryMetricReader()], views=views(), shutdown_on_exit=False)
-            guard(meters)
-            loggers = LoggerProvider(multi_log_record_processor=LogGuard(), shutdown_on_exit=False)
-            loggers.add_log_record_processor(LogStamp())
-            install.instrument(tracer_provider=tracers, meter_provider=meters, logger_provider=loggers, only=self.only)
-            engine.defers = True  # as with providers that the launcher builds
+            Ours._tracers = self._install()
             Ours._sinks = records._sinks  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         self.off()
+
+    def _install(self) -> TracerProvider:
+        tracers = TracerProvider(active_span_processor=StampingGuard(), shutdown_on_exit=False)
+        tracers.add_span_processor(AgentSpanProcessor(fixtures.Counting(), Limits(max_items=100_000)))
+        meters = MeterProvider([InMemoryMetricReader()], views=views(), shutdown_on_exit=False)
+        guard(meters)
+        loggers = LoggerProvider(multi_log_record_processor=LogGuard(), shutdown_on_exit=False)
+        loggers.add_log_record_processor(LogStamp())
+        install.instrument(tracer_provider=tracers, meter_provider=meters, logger_provider=loggers, only=self.only)
+        engine.defers = True  # as with providers that the launcher builds
+        return tracers
 
     def on(self) -> None:
         """Let the wrapper work, with or without the ledger's sink."""
@@ -197,3 +200,12 @@ class OursWithLedger(Ours):
     """The same with the ledger file."""
 
     ledger = True
+
+
+class OursInApplication(Ours):
+    """This package beside providers of the application's own: each call is told as it ends."""
+
+    def _install(self) -> TracerProvider:
+        tracers, meters, loggers = fixtures.stock_providers()
+        install.instrument(tracer_provider=tracers, meter_provider=meters, logger_provider=loggers, only=self.only)
+        return tracers

@@ -91,6 +91,7 @@ class Engine:
         self._beside: tuple[Observer, ...] = ()
         self._observers: tuple[tuple[Observer, Contained], ...] = ()
         self._starters: tuple[tuple[Callable[[Call], None], Contained], ...] = ()
+        self._flushers: tuple[tuple[Callable[[], None], Contained], ...] = ()
 
     def observe(self, *observers: Observer) -> None:
         """Replace the observers, but for those that came by `add_observer`. Each is contained by itself."""
@@ -112,6 +113,8 @@ class Engine:
         self._observers = tuple((item, Contained(f"{item.name}.on_end")) for item in observers)
         starts: list[tuple[Any, str]] = [(getattr(item, "on_start", None), item.name) for item in observers]
         self._starters = tuple((start, Contained(f"{name}.on_start")) for start, name in starts if start is not None)
+        ends: list[tuple[Any, str]] = [(getattr(item, "flush", None), item.name) for item in observers]
+        self._flushers = tuple((flush, Contained(f"{name}.flush")) for flush, name in ends if flush is not None)
 
     @property
     def observers(self) -> tuple[Observer, ...]:
@@ -215,7 +218,9 @@ class Engine:
         call.span = None
 
     def drain(self, wait: float = 0.0) -> None:
-        """Tell the observers of the calls that ended and were not told yet: before a flush, a collection, an end.
+        """Tell the observers of the calls that ended and were not told yet, and have them do what they put off.
+
+        Before a flush, a collection, an end.
 
         ``wait``: seconds to wait for what is being loaded; they are told then, there or not. Without them they stay
         untold until it is there.
@@ -233,6 +238,9 @@ class Engine:
             elif self._events:
                 with _EVENT:
                     self.tell(self._events)
+        for flush, contained in self._flushers:
+            with contained:
+                flush()
 
     def _due(self) -> None:
         self._awaited = False

@@ -219,7 +219,8 @@ class Call:
 class Observer(Protocol):
     """Sees every call end, and begin if it has an `on_start`. A fault here costs this observer's signal, for this call.
 
-    `on_start(call)` is told before the call runs, when the request's facts are there.
+    `on_start(call)` is told before the call runs, when the request's facts are there. One that puts work off has a
+    `flush()`, which `Engine.drain` calls.
     """
 
     name: str

@@ -161,6 +161,7 @@ class Heard:
     def _end(self, timers: Timers, told: Any, ids: tuple[str, ...], name: str | None) -> tuple[Begun, float] | None:
         """What ended, and how many seconds it took; None where that counts nowhere."""
         now, call_id = time.perf_counter_ns(), _text(told, ids)
+        self._keeper.flush()  # who told it first is believed
         with self._keeper.lock:
             begun = timers.end(call_id, name or "")
             if begun is None:

@@ -88,6 +88,7 @@ class PerformanceMonitor:
             if not self.active:
                 engine.add_observer(self._observed)
                 records.add_tap(self._observed.name, self._observed.on_event)
+                self._observed.start()
                 self._memory.start(settings().monitor_memory_interval)
                 if hasattr(os, "register_at_fork") and not self._watches_forks:
                     self._watches_forks = True
@@ -100,8 +101,9 @@ class PerformanceMonitor:
     def destroy(self) -> None:
         """Listen no more, and look at the memory no more. What was counted stays until `reset()`."""
         with _DESTROY:
-            self._settle()
+            self._keeper.settle()
             engine.remove_observer(self._observed)
+            self._observed.stop()
             records.remove_tap(self._observed.on_event)
             self._memory.stop()
         while self._ears:
@@ -110,14 +112,13 @@ class PerformanceMonitor:
 
     def reset(self) -> None:
         """Begin at 0. What goes on was begun before, and its end counts nowhere."""
-        self._settle()
         self._keeper.reset()
 
     # --- what was counted ---------------------------------------------------------------------------------------------
 
     def get_metrics(self) -> dict[str, Any]:
         """All of it: `session`, `tools`, `states`, `llm`, `memory`, `events` that did not fit, the last `alerts`."""
-        self._settle()
+        self._keeper.settle()
         with self._keeper.lock:
             facts = self._keeper.facts
             return {
@@ -127,9 +128,9 @@ class PerformanceMonitor:
                     "cycles": facts.cycles,
                     "artifacts": facts.artifacts(),
                 },
-                "tools": self.get_tool_stats(),
-                "states": self.get_state_stats(),
-                "llm": self.get_llm_stats(),
+                "tools": self._tools(),
+                "states": self._states(),
+                "llm": self._llm(),
                 "memory": self.get_memory_stats(),
                 "events": dict(facts.odd),
                 "alerts": [_plain(one) for one in self._keeper.alerts],
@@ -137,29 +138,34 @@ class PerformanceMonitor:
 
     def get_tool_stats(self) -> dict[str, dict[str, Any]]:
         """By tool: calls, errors, durations, and how many run now (as far as the bus tells)."""
-        return self._told(self._keeper.facts.tools, self._heard.tools.active)
+        return self._read(self._tools)
 
     def get_state_stats(self) -> dict[str, dict[str, Any]]:
         """By state: entries, dwell times, and how many agents are in it (as far as the bus tells)."""
-        return self._told(self._keeper.facts.states, self._heard.states)
+        return self._read(self._states)
 
     def get_llm_stats(self) -> dict[str, Any]:
         """All requests as one, and under `models` by model: requests, errors, latency, tokens, cost."""
-        models = self._told(self._keeper.facts.models, self._heard.requests.active)
-        with self._keeper.lock:
-            return {**total(self._keeper.facts.models.known.values()), "models": models}
+        return self._read(self._llm)
 
     def get_memory_stats(self) -> dict[str, Any]:
         """The resident memory as it was sampled: now, peak, mean, growth a minute, the last 360 samples."""
         return self._memory.told()
 
-    def _told(self, names: Names[Any], count: Callable[[], Counter[str]]) -> dict[str, dict[str, Any]]:
-        self._settle()
+    def _read(self, what: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        self._keeper.settle()
         with self._keeper.lock:
-            told, now = names.told(), count()
-        for name, numbers in told.items():
-            numbers["active"] = now[name]
-        return told
+            return what()
+
+    def _tools(self) -> dict[str, dict[str, Any]]:
+        return _told(self._keeper.facts.tools, self._heard.tools.active())
+
+    def _states(self) -> dict[str, dict[str, Any]]:
+        return _told(self._keeper.facts.states, self._heard.states())
+
+    def _llm(self) -> dict[str, Any]:
+        models = self._keeper.facts.models
+        return {**total(models.known.values()), "models": _told(models, self._heard.requests.active())}
 
     # --- what follows from it -----------------------------------------------------------------------------------------
 
@@ -172,7 +178,7 @@ class PerformanceMonitor:
 
         The verdict is true or false as such, and has `reasons` and `evidence`.
         """
-        self._settle()
+        self._keeper.settle()
         limits = self._keeper.limits
         with self._keeper.lock:
             return judge(
@@ -209,11 +215,6 @@ class PerformanceMonitor:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Have counted what ended a moment ago."""
-        engine.drain()
-        self._observed.flush()
-
     def _listen(self, bus: Bus) -> None:
         self._ears.append(Ear(bus, self._heard.handlers))
 
@@ -231,7 +232,12 @@ class PerformanceMonitor:
         with _INIT:
             self._keeper.in_child()
             if self.active:
+                self._observed.in_child()
                 self._memory.in_child()
+
+
+def _told(names: Names[Any], active: Counter[str]) -> dict[str, dict[str, Any]]:
+    return {name: {**numbers, "active": active[name]} for name, numbers in names.told().items()}
 
 
 def _plain(alert: Alert) -> dict[str, Any]:
