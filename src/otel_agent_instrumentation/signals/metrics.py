@@ -55,6 +55,9 @@ class Recorders:
         bound.record(value, moment)
 
 
+_Measured = tuple[list[tuple[str, bool, Recorders]], "Waiting | None"]
+
+
 class Metrics:
     """The metrics observer."""
 
@@ -66,6 +69,8 @@ class Metrics:
         self._flavours = flavours
         self._vocabulary = Vocabulary()
         self._sets: dict[_Key, Recorders] = {}
+        self._measured: dict[_Key, _Measured] = {}
+        self._wanted: dict[tuple[str, ...], tuple[str, ...]] = {}
         names = [semconv.INVOKE_AGENT_DURATION]
         for flavour in flavours:
             names += [flavour.duration, flavour.time_to_first_chunk]
@@ -117,31 +122,49 @@ class Metrics:
 
     def _durations(self, call: Call, names: tuple[str, ...]) -> None:
         """Record the duration of what is no model call, or count it: its labels are what its span started with."""
+        wanted = self._wanted.get(names)
+        if wanted is None:
+            wanted = self._wanted[names] = tuple(
+                dict.fromkeys(label for name in names for label in CATALOGUE[name].labels)
+            )
         values: dict[str, Any] = {
             semconv.AGENT_NAME: call.run.agent if call.run is not None else None,
             semconv.ERROR_TYPE: call.error_type,
             **(call.started or {}),
             **(call.request.labels or {}),
         }
+        key = (names, call.error_type, *map(values.get, wanted))
+        measured = self._measured.get(key)
+        if measured is None:
+            measured = self._measure_of(names, values, call.error_type)
+            if len(self._measured) < _MOST_SETS:
+                self._measured[key] = measured
         moment = Moment(call.context, call.end_ns)
-        for name in names:
-            value = call.duration if CATALOGUE[name].kind == "histogram" else 1
-            labels = self._one(name, value, values, moment).labels
-            if name == semconv.EXECUTE_TOOL_DURATION:
-                kind = (
-                    semconv.COMMAND_TOOL
-                    if values.get(semconv.TOOL_NAME) == semconv.COMMAND_TOOL
-                    else semconv.EXECUTE_TOOL
-                )
-                self._action(kind, labels, call.error_type).note(call.duration)
+        if call.more:
+            moment.sampled = False
+        recorders, action = measured
+        for name, timed, recorder in recorders:
+            recorder.record(name, call.duration if timed else 1, moment)
+        if action is not None:
+            action.note(call.duration)
 
-    def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> Recorders:
+    def _measure_of(self, names: tuple[str, ...], values: dict[str, Any], error: str | None) -> _Measured:
+        """What calls with these ``values`` of labels are recorded in: (metric, whether it is timed, recorders) each."""
+        found: list[tuple[str, bool, Recorders]] = []
+        action: Waiting | None = None
+        for name in names:
+            recorders = self._recorders_for(name, values)
+            found.append((name, CATALOGUE[name].kind == "histogram", recorders))
+            if name == semconv.EXECUTE_TOOL_DURATION:
+                command = values.get(semconv.TOOL_NAME) == semconv.COMMAND_TOOL
+                kind = semconv.COMMAND_TOOL if command else semconv.EXECUTE_TOOL
+                action = self._action(kind, recorders.labels, error)
+        return found, action
+
+    def _recorders_for(self, name: str, values: dict[str, Any]) -> Recorders:
         wanted = CATALOGUE[name].labels
         self._there(name)
-        key = (name, *map(values.get, wanted))
-        recorders = self._recorders(key, ("", *wanted))
-        recorders.record(name, value, moment)
-        return recorders
+        return self._recorders((name, *map(values.get, wanted)), ("", *wanted))
 
     def recorders(self, names: tuple[str, ...], values: tuple[Any, ...], run: Run | None) -> Recorders:
         """The recorders of counters ``names``, which begin at 0, for ``values`` of their labels but the run's agent."""
@@ -164,7 +187,7 @@ class Metrics:
         ``context``: its span becomes the exemplar.
         """
         values = {**labels, semconv.AGENT_NAME: run.agent if run is not None else None}
-        self._one(name, value, values, Moment(context or _EMPTY, time.time_ns()))
+        self._recorders_for(name, values).record(name, value, Moment(context or _EMPTY, time.time_ns()))
 
     def cycle_began(self, run: Run) -> None:
         """Count a cycle."""
