@@ -99,6 +99,32 @@ def test_a_peer_that_we_did_not_start_is_told_the_trace_and_nothing_else() -> No
     assert sent[2]["arguments"] == {"a": 1, "password": "hunter2"}
 
 
+def test_meta_has_no_baggage_and_no_secret_of_a_trace_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    # mcp 2 writes the context itself, baggage too, with us and without: not by a propagator of the trace alone.
+    monkeypatch.setattr(propagate, "_HTTP_TEXT_FORMAT", TraceContextTextMapPropagator())
+    canary = "sk-" + "ant-api03-0123456789canary0123456789"
+    state = trace.TraceState.from_header([f"first=a:1;b:2,vendor={canary}"])
+    parent = trace.SpanContext(7 << 64, 9, is_remote=True, trace_flags=trace.TraceFlags(1), trace_state=state)
+
+    async def main() -> list[Any]:
+        with trace.use_span(trace.NonRecordingSpan(parent)):
+            token = context.attach(baggage.set_baggage("user", canary))
+            try:
+                async with plain_peer() as (session, sent):
+                    await used(session)
+                    return sent
+            finally:
+                context.detach(token)
+
+    with capture() as captured, run("coder"):
+        sent = asyncio.run(main())
+        spans = [span for span in captured.spans() if span.kind.name == "CLIENT"]
+    assert [set(params["_meta"]) for params in sent] == [{"traceparent", "tracestate"}] * 3
+    assert {params["_meta"]["tracestate"] for params in sent} == {"first=a:1;b:2"}
+    assert {span.context.trace_id for span in spans if span.context} == {7 << 64}
+    assert canary not in repr([(span.context, span.parent) for span in spans])
+
+
 def test_what_the_caller_put_into_meta_stays_and_its_request_is_not_changed() -> None:
     from mcp import types
 

@@ -97,6 +97,23 @@ def test_it_is_the_sdks_span(sampler: Any, parent: SpanContext | None, touched: 
     assert first.context != second.context
 
 
+@pytest.mark.parametrize(
+    "sampler", [DEFAULT_ON, TraceIdRatioBased(1.0), ALWAYS_OFF], ids=["quick", "sdk's", "unsampled"]
+)
+def test_a_secret_in_the_trace_state_is_not_inherited(sampler: Any) -> None:
+    secret = "sk-" + "ant-api03-0123456789canary0123456789"
+    parent = above(1, remote=True, state=f"first=a:1;b:2,vendor={secret},api_key=abcd1234,last=z")
+    context = set_span_in_context(NonRecordingSpan(parent), Context())
+    span: Any = SpanStarter(TracerProvider(sampler).get_tracer("t")).start("n", context, parent, START, 5)
+    assert isinstance(span, QuickSpan) == (sampler is DEFAULT_ON)
+    ids = span.get_span_context()
+    assert ids.trace_id == TRACE
+    if span.is_recording():
+        assert secret not in repr((span.parent, ids))
+        assert (span.parent.span_id, span.parent.is_remote) == (ABOVE, True)
+    assert ids.trace_state.to_header() == "first=a:1;b:2,last=z"
+
+
 @pytest.mark.parametrize("lengths", [{"max_span_attributes": 3}, {"max_span_attribute_length": 2}])
 @pytest.mark.logs  # the SDK says what it drops
 def test_limits_are_the_sdks_to_keep(lengths: dict[str, int]) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, generate_latest
 
+from otel_agent_instrumentation.ledger.exporter import EnvelopeMetricExporter
 from otel_agent_instrumentation.redaction import guard
 from otel_agent_instrumentation.redaction.metrics import (
     RedactingMetricExporter,
@@ -28,6 +31,7 @@ from otel_agent_instrumentation.redaction.metrics import (
     redact_resource,
 )
 from otel_agent_instrumentation.redaction.policy import Policy
+from otel_agent_instrumentation.testing.capture import capture
 
 CANARY = "sk-" + "ant-api03-0123456789canary0123456789"
 RESOURCE = Resource({"service.name": "s", "deploy.api_key": "hunter2", "note": f"x {CANARY}"}, "https://schema")
@@ -164,6 +168,26 @@ def test_an_exporter_wrapped():
     ]
     assert counters[0].data.aggregation_temporality is AggregationTemporality.DELTA
     assert inner.calls == ["flush", "shutdown"]
+
+
+def test_a_snapshot_in_the_ledger_lists_what_was_replaced():
+    with capture():
+        reader = PeriodicExportingMetricReader(EnvelopeMetricExporter(), export_interval_millis=1e9)
+        provider = MeterProvider([reader], RESOURCE, shutdown_on_exit=False)
+        guard.install(provider)
+        meter = provider.get_meter("m")
+        meter.create_counter("clean").add(1, {"user": "a"})
+        meter.create_counter("told").add(1, {"user": "a"})
+        meter.create_counter("told").add(1, {"user": CANARY, "api.key": "hunter2", "n": 1})
+        provider.shutdown()
+    lines = [
+        json.loads(line) for file in Path("logs/telemetry").glob("*.jsonl") for line in file.read_text().splitlines()
+    ]
+    (payload,) = [line["payload"] for line in lines if line["event"] == "metrics.snapshot"]
+    assert [metric["name"] for metric in payload["metrics"]] == ["clean", "told"]
+    path = "payload.metrics[1].points[1].attributes"
+    assert payload["redacted_fields"] == [f"{path}.user", f"{path}['api.key']"]
+    assert CANARY not in json.dumps(lines)
 
 
 class Broken(Policy):

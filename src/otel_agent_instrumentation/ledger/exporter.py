@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from .. import semconv
 from ..core.runs import Run
+from ..redaction.paths import marked
 from ..redaction.policy import default_policy
 
 if TYPE_CHECKING:
@@ -161,14 +162,13 @@ class EnvelopeMetricExporter(MetricExporter):
 
         writer = _writer()
         if writer is not None:
-            payload = {
-                "metrics": [
-                    {"name": metric.name, "unit": metric.unit, "points": [_point(p) for p in metric.data.data_points]}
-                    for resource in metrics_data.resource_metrics
-                    for scope in resource.scope_metrics
-                    for metric in scope.metrics
-                ]
-            }
+            metrics = [
+                {"name": metric.name, "unit": metric.unit, "points": [_point(p) for p in metric.data.data_points]}
+                for resource in metrics_data.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+            ]
+            payload: dict[str, Any] = {"metrics": metrics, "redacted_fields": _replaced(metrics)}
             writer.write(Event(semconv.EVENT_METRICS, time.time_ns(), redacted(default_policy().at(LEDGER), payload)))
         return MetricExportResult.SUCCESS
 
@@ -178,6 +178,17 @@ class EnvelopeMetricExporter(MetricExporter):
     def force_flush(self, timeout_millis: float = 10_000) -> bool:  # noqa: ARG002 - nothing is held
         """Nothing is held."""
         return True
+
+
+def _replaced(metrics: list[dict[str, Any]]) -> list[str]:
+    """Where in ``metrics`` something was replaced when they were collected: no label can tell, but the replacement."""
+    found: list[str] = []
+    for number, metric in enumerate(metrics):
+        path = f"payload.metrics[{number}]"
+        found += marked({"name": metric["name"]}, path)
+        for place, point in enumerate(metric["points"]):
+            found += marked(point["attributes"], f"{path}.points[{place}].attributes")
+    return found
 
 
 def _point(point: Any) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from opentelemetry.sdk.trace import ReadableSpan, Tracer, _Span
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, StaticSampler
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 
 from ..core.contain import Contained
+from ..core.context import with_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,6 +100,19 @@ def _clean(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
     return found
 
 
+def _without_secrets(context: Context, above: SpanContext) -> tuple[Context, SpanContext]:
+    """``context`` and ``above`` without what in the trace state, which came from a peer, may not leave.
+
+    Here, as all that is below inherits it, and whatever asks the span for its context sends it on: exporters, the
+    ledger, `_meta` of MCP, the propagators of others.
+    """
+    from ..redaction.parts import redact_context
+    from ..redaction.policy import default_policy
+
+    clean = redact_context(above, default_policy().at("span"))
+    return (context, above) if clean is above else (with_span(context, NonRecordingSpan(clean)), clean)
+
+
 class SpanStarter:
     """Starts the spans of one tracer, of one kind."""
 
@@ -116,6 +130,8 @@ class SpanStarter:
         self, name: str, context: Context, above: SpanContext | None, attributes: Mapping[str, Any], start_ns: int
     ) -> Span:
         """Start a span in ``context``, whose span has the context ``above`` (None: none). Raises what processors do."""
+        if above is not None and above.trace_state:
+            context, above = _without_secrets(context, above)
         template = self._learned()
         quick = self._quick(template, name, above, attributes, start_ns) if template is not None else None
         if quick is None:

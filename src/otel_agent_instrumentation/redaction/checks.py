@@ -25,12 +25,13 @@ def digits_of(data: bytes) -> list[int]:
     return [byte - 0x30 for byte in data.translate(None, _NOT_DIGITS)]
 
 
-def luhn(digits: list[int]) -> bool:
+_DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")
+"""A digit's double, or the sum of that one's digits."""
+
+
+def luhn(digits: bytes) -> bool:
     """Whether the last digit is Luhn's of the others (ISO/IEC 7812-1)."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        total += digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4)  # noqa: PLR2004 - digits above double to two
-    return total % 10 == 0
+    return (sum(digits[::-2]) + sum(digits[-2::-2].translate(_DOUBLED)) - 0x30 * len(digits)) % 10 == 0
 
 
 # Issuer prefixes (from, to) with the lengths that they issue.
@@ -53,16 +54,17 @@ _ISSUERS: Final = (
 def card(data: bytes, start: int, end: int) -> Span | None:
     """A payment card's number: an issuer's prefix and length, Luhn, one kind of separator, or none."""
     found = data[start:end]
-    number = found.translate(None, _NOT_DIGITS).decode()
-    if b" " in found and b"-" in found:
+    digits = found.translate(None, _NOT_DIGITS)
+    if not luhn(digits) or (b" " in found and b"-" in found):
         return None
-    if len(number) != len(found) and not re.fullmatch(
+    if len(digits) != len(found) and not re.fullmatch(
         rb"\d{4}([ -])(?:\d{4}\1){2}\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}", found
     ):
         return None
+    number = digits.decode()
     for low, high, lengths in _ISSUERS:
         if low <= number[: len(low)] <= high and len(number) in lengths:
-            return (start, end) if luhn([int(digit) for digit in number]) and len(set(number)) > 1 else None
+            return (start, end) if len(set(number)) > 1 else None
     return None
 
 
@@ -194,7 +196,7 @@ def verhoeff(data: bytes, start: int, end: int) -> Span | None:
 
 
 _CALM: Final = 4
-_RANDOM_LENGTH: Final = 16
+RANDOM_LENGTH: Final = 16
 _FEW: Final = 5
 _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _HEX: Final = re.compile(rb"[0-9a-fA-F]{16,}\Z")
@@ -207,7 +209,7 @@ def looks_random(token: bytes) -> bool:
 
     Shannon's entropy alone calls every other identifier a secret; words joined by separators are none.
     """
-    if len(token) < _RANDOM_LENGTH or len(set(token)) < _FEW or len(token.translate(None, _DIGITS)) == len(token):
+    if len(token) < RANDOM_LENGTH or len(set(token)) < _FEW or len(token.translate(None, _DIGITS)) == len(token):
         return False
     if _HEX.match(token) or _UUID.match(token):
         return True

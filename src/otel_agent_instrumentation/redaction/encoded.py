@@ -68,7 +68,7 @@ def _in_run(data: bytes, start: int, end: int, is_secret: Callable[[bytes], str 
             hits.append(Hit(start, _padded(data, end), rule))
             return
         # Else lines that only happen to stand below each other: each by itself.
-    elif len(run) >= _LONG and _PIECE.search(run):
+    elif len(run) >= _LONG and _NEEDLE in run.translate(_TO_RUNS):
         # Base64 for URLs; a shorter run with dashes is words, or a UUID.
         rule = _look(run, is_secret)
         if rule is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LONGEST_KEY = 80
 _NAME_CHARACTERS: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.%-[]"
+_SPACE_BYTE, _BACKSLASH = b" \\"
 _STEMS: Final = {
     b"pass": r"pass(?:word|wd|phrase|code|port[_. -]?number)",
     **{
@@ -86,15 +87,15 @@ class Fields:
 
         low, done = data.lower(), 0
         for match in self._names(low):
-            start = match.start()
-            if start < done:
+            stem = match.start()
+            if stem < done:
                 continue
-            window = low[max(done, start - _LONGEST_KEY) : start]
-            start -= len(window) - len(window.rstrip(_NAME_CHARACTERS))
-            if low[start - 1 : start + 3] == b" key":  # "the API key is ..."
-                spoken = low[max(done, start - _LONGEST_KEY) : start - 1]
-                start -= 1 + len(spoken) - len(spoken.rstrip(_NAME_CHARACTERS))
-            hit = _value(values, text, min(start + escaped(low, start), match.start()), match, judge)
+            start = _name_start(low, stem, done)
+            if start and low[start - 1] == _SPACE_BYTE and low.startswith(b"key", start):  # "the API key is ..."
+                start = _name_start(low, start - 1, done)
+            if start and low[start - 1] == _BACKSLASH:
+                start = min(start + escaped(low, start), stem)
+            hit = _value(values, text, start, match, judge)
             if hit is not None and hit.end > hit.start:
                 hits.append(hit)
                 done = hit.end
@@ -117,6 +118,12 @@ class Fields:
                 at = low.find(stem, at + 1)
         found.sort(key=_start)
         return found
+
+
+def _name_start(low: bytes, end: int, done: int) -> int:
+    """Return where the characters of a name begin that reach up to ``end``, in ``low`` from ``done`` on."""
+    window = low[done if done > end - _LONGEST_KEY else max(0, end - _LONGEST_KEY) : end]
+    return end - len(window) + len(window.rstrip(_NAME_CHARACTERS))
 
 
 @cache

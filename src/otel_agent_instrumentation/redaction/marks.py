@@ -37,19 +37,25 @@ class Marks:
         self._mode: Final = settings.redaction_mode
         self._modes: Final = dict(chosen.modes)
         self._kinds: Final = dict(kinds)
+        self._chosen: Final[dict[str, Mode]] = {}
         self._given: Final = settings.redaction_key
         self._file: Final = settings.redaction_key_file
         self._key: bytes | None = None
-        self._allow = _allowed(chosen.allow)
+        self.allow: Final = _allowed(chosen.allow)
+        """What the user said is no secret; None where nothing was said."""
 
     def mode(self, rule: str) -> Mode:
         """Return what ``rule`` does to what it finds."""
-        modes = self._modes
-        return modes.get(rule) or modes.get(self._kinds.get(rule, "secret")) or self._mode
+        mode = self._chosen.get(rule)
+        if mode is None:
+            modes = self._modes
+            mode = modes.get(rule) or modes.get(self._kinds.get(rule, "secret")) or self._mode
+            self._chosen[rule] = mode
+        return mode
 
     def allows(self, secret: str) -> bool:
         """Whether the user said that ``secret`` is none."""
-        return self._allow is not None and self._allow.fullmatch(secret) is not None
+        return self.allow is not None and self.allow.fullmatch(secret) is not None
 
     def mark(self, rule: str, secret: Any) -> str | None:
         """Return what stands for ``secret``, found by ``rule``; None where it is left out without a trace."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from . import encoded, loading, screen
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .rules import Hit, Rule
 
 _DEEPEST: Final = 3
+_START: Final = itemgetter(0)
 
 
 class Matcher:
@@ -91,18 +93,23 @@ def _arranged(hits: list[Hit], text: str) -> list[Hit]:
     """Sort ``hits``, join those that overlap, and leave out what was replaced already."""
     masks = MASKED.finditer(text) if "REDACTED" in text else iter(())
     mask = next(masks, None)
-    order = sorted(range(len(hits)), key=lambda index: (hits[index].start, -hits[index].end, index))
+    # Stable: of findings that are the same, the earlier rule's.
+    hits.sort(key=_START)
     arranged: list[Hit] = []
-    for index in order:
-        hit = hits[index]
-        while mask is not None and mask.end() <= hit.start:
+    begun, done = -1, 0
+    for hit in hits:
+        start, end = hit[:2]
+        while mask is not None and mask.end() <= start:
             mask = next(masks, None)
-        if mask is not None and mask.start() <= hit.start and hit.end <= mask.end():
+        if mask is not None and mask.start() <= start and end <= mask.end():
             continue
-        last = arranged[-1] if arranged else None
-        if last is None or hit.start >= last.end:
+        if start >= done:
             arranged.append(hit)
-        elif hit.end > last.end:
-            # A bare value of JSON that reaches into another finding stays a string.
-            arranged[-1] = last._replace(end=hit.end)
+            begun = start
+        elif end <= done:
+            continue
+        else:
+            # The longer of two that begin together; else the two as one. A bare value of JSON stays a string.
+            arranged[-1] = hit if start == begun else arranged[-1]._replace(end=end)
+        done = end
     return arranged

@@ -115,14 +115,18 @@ def redact_links(links: Sequence[Link], policy: Policy) -> Sequence[Link]:
 
 
 def redact_context(context: SpanContext, policy: Policy) -> SpanContext:
-    """Return ``context`` with its trace state redacted, which comes from the wire; ids are never touched."""
+    """Return ``context`` without the members of its trace state that hold secrets; ids are never touched.
+
+    They are left out, not replaced: who put one there would read the replacement as its own.
+    """
     state = context.trace_state
     if not state:
         return context
-    clean = [(key, policy.text(value)) for key, value in state.items()]
-    if all(value is state[key] for key, value in clean):
+    clean = [
+        (key, value) for key, value in state.items() if policy.value(key, value) is value and policy.text(key) is key
+    ]
+    if len(clean) == len(state):
         return context
-    # A value that the format of a trace state does not allow is left out by its constructor.
     return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState(clean))
 
 

@@ -168,8 +168,8 @@ class Policy:
             redacted, found = known if known is not None else self._scan(own)
             if redacted is own:
                 return text
-            for rule in found:
-                self._shared.counts[rule, self.place] += 1
+            for rule in set(found):
+                self._shared.counts[rule, self.place] += found.count(rule)
             return redacted
         self._shared.counts["error", self.place] += 1
         return ERROR
@@ -243,13 +243,13 @@ class Policy:
             return text
         pieces: list[str] = []
         done = 0
-        allows, marked = shared.marks.allows, shared.marks.mark
+        allow, marked = shared.marks.allow, shared.marks.mark
         for start, end, rule, quote in hits:
             secret = text[start:end]
-            if allows(secret):
+            if allow is not None and allow.fullmatch(secret) is not None:
                 continue
-            mark = marked(rule, secret)
-            pieces += (text[done:start], quote, mark or "", quote)
+            mark = marked(rule, secret) or ""
+            pieces += (text[done:start], f"{quote}{mark}{quote}" if quote else mark)
             done = end
             found.append(rule)
         return "".join((*pieces, text[done:])) if pieces else text

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import msgspec
 
 from ..core.contain import warn_once
+from .paths import MASKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,6 +42,7 @@ FAULT: Final = "error"
 _MOST: Final = 1024
 _USER_WINDOW: Final = 512
 _LONGEST_BEHIND: Final = 64
+_MASKED: Final = re.compile(MASKED.pattern.encode())
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -87,6 +89,11 @@ class Rule:
     def pattern(self) -> re.Pattern[bytes]:
         """The pattern of a match."""
         return re.compile(self.row.pattern.encode())
+
+    @cached_property
+    def _group(self) -> int:
+        """The group of the pattern that goes."""
+        return 1 if self.pattern.groups else 0
 
     @cached_property
     def _left(self) -> bytes:
@@ -158,10 +165,11 @@ class Rule:
         return self._take(match, data, hits)
 
     def _forbidden(self, data: bytes, start: int) -> bool:
-        return start > 0 and data[start - 1] in self._left and not _is_escaped(data, start)
+        left = self._left
+        return bool(left) and start > 0 and data[start - 1] in left and not _is_escaped(data, start)
 
     def _take(self, match: re.Match[bytes], data: bytes, hits: list[Hit], behind: int | None = None) -> int:
-        start, end = match.span(match.re.groups and 1)
+        start, end = match.span(self._group)
         if behind is not None:
             if behind == start:
                 return start + 1
@@ -173,8 +181,17 @@ class Rule:
             start, end = span
         elif end == match.start() + self.row.most:
             end = _rest(data, end)
-        hits.append(Hit(start, end, self.id))
-        return max(end, match.end())
+        # What was replaced already is the most of a second look; no finding is made of it.
+        if not data.startswith(b"REDACTED", start) or not _is_masked(data, start, end):
+            hits.append(Hit(start, end, self.id))
+        until = match.end()
+        return max(until, end)
+
+
+def _is_masked(data: bytes, start: int, end: int) -> bool:
+    """Whether ``data`` from ``start`` to ``end`` is of a replacement that begins at ``start``."""
+    mask = _MASKED.match(data, start)
+    return mask is not None and end <= mask.end()
 
 
 def _of_class(characters: str) -> bytes:

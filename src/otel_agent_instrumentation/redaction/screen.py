@@ -24,7 +24,6 @@ _RE2: Final = Contained("redaction.re2")
 # Beyond this the lazily built automaton is thrown away and begun again, which is slow, not wrong.
 _MEMORY: Final = 32 << 20
 _MOST_PLACES: Final = 16
-_LONG: Final = 16_384
 
 
 class Screen(Protocol):
@@ -103,10 +102,10 @@ def _tokens(data: bytes) -> bytes:
 
 
 class Re2Screen:
-    """Three automata: one for the secrets' literals, one for personal data and names, one for runs of base64.
+    """Two automata: one for the secrets' literals and names, one for personal data and runs of base64.
 
-    Each alone has few states; the states of patterns that share an automaton multiply. In a long text they are soon
-    all there: the first and the last are one for those, which is a pass less over JSON full of ids.
+    What shares an automaton multiplies its states, which are built at the first text that needs them. So what words
+    begin stands with words, and what follows the end of one, mostly digits, with the other of that kind.
     """
 
     name = "re2"
@@ -116,14 +115,11 @@ class Re2Screen:
         self._options.encoding = re2.Options.Encoding.LATIN1
         self._options.max_mem = _MEMORY
         self._options.log_errors = False
-        literals = [(rule.screen(), index) for index, rule in enumerate(rules) if rule.row.kind == "secret"]
+        words = [(rule.screen(), index) for index, rule in enumerate(rules) if rule.row.kind == "secret"]
+        words += [(pattern, len(rules)) for pattern in names.screens]
         others = [(rule.screen(), index) for index, rule in enumerate(rules) if rule.row.kind != "secret"]
-        others += [(pattern, len(rules)) for pattern in names.screens]
-        self._literals, self._literal_rules = self._set(re2, literals)
-        self._others, self._other_rules = self._set(re2, others)
-        runs = (encoded.SCREEN, len(rules) + 1)
-        self._runs, self._run_rules = self._set(re2, [runs])
-        self._with_runs, self._with_run_rules = self._set(re2, [*literals, runs])
+        others.append((encoded.SCREEN, len(rules) + 1))
+        self._looks = (self._set(re2, words), self._set(re2, others))
         self._all = range(len(rules) + 2)
         self._rules, self._re2 = rules, re2
         self._located: dict[int, Any] = {}
@@ -138,20 +134,14 @@ class Re2Screen:
 
     def which(self, data: bytes) -> Sequence[int]:
         """Return the indices of the rules that may find something in ``data``; all where the engine gave up."""
-        looks = [(self._literals, self._literal_rules), (self._others, self._other_rules)]
-        if len(data) >= encoded.SHORTEST and encoded.has_run(data):
-            if len(data) >= _LONG:
-                looks[0] = (self._with_runs, self._with_run_rules)
-            else:
-                looks.append((self._runs, self._run_rules))
         found: set[int] = set()
-        for match, rules in looks:
+        for match, rules in self._looks:
             hits = match(data)
             if not hits:
                 return self._all
             if len(hits) > 1:
                 found.update(rules[hit] for hit in hits if hit in rules)
-        return sorted(found)
+        return sorted(found) if found else ()
 
     def places(self, index: int, data: bytes) -> Windows | None:
         """Return the parts of ``data`` where the rule's screen matches; None where they are many."""

@@ -109,7 +109,7 @@ def assigned(text: str, at: int, decision: Decision, expect: Expect) -> Hit | No
         return None
     if decision.keep_numbers and _NUMBER.match(value) and len(value) < LONG_NUMBER:
         return None
-    goes = checks.looks_random(value.encode("ascii", "replace")) or (
+    goes = (len(value) >= checks.RANDOM_LENGTH and checks.looks_random(value.encode("ascii", "replace"))) or (
         not expect.only_random and (expect.anything or _is_password(value, code=code))
     )
     return Hit(start, end, KEY) if goes else None
@@ -120,7 +120,7 @@ def _bare_end(text: str, start: int) -> int:
     bare = _BARE.match(text, start)
     if bare is None:
         return start
-    foreign = _FOREIGN.search(text, start, bare.end())
+    foreign = None if text.isascii() else _FOREIGN.search(text, start, bare.end())
     if foreign is not None and foreign.start() - start >= _SHORTEST:
         return foreign.start()
     return start + len(bare.group().rstrip(".:!?"))
