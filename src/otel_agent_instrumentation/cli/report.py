@@ -92,7 +92,7 @@ def _lines(run: RunFiles) -> tuple[list[bytes], int]:
     with progress("redacting", len(events.lines)) as step:
         for number, line in enumerate(events.lines):
             step(number)
-            data = leaving(msgspec.json.encode(line), policy)
+            data = leaving(line, policy)
             if data is not None:
                 found.append(data)
     return found, events.unreadable + len(events.lines) - len(found)

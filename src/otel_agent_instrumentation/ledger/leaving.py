@@ -15,6 +15,7 @@ import msgspec
 from ..core.contain import Contained
 
 if TYPE_CHECKING:
+    from ..envelope.line import Line
     from ..redaction.policy import Policy
 
 _LINE = Contained("stream.line")
@@ -22,10 +23,13 @@ _ID = re.compile(r"[0-9a-f]{16,64}")
 _decoder: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 
-def leaving(data: bytes, policy: Policy) -> bytes | None:
-    """``data`` (a line of the envelope) without its newline, redacted; None, and counted, where that fails."""
+def leaving(line: bytes | Line, policy: Policy) -> bytes | None:
+    """A line of the envelope, as it is in the file or as it was read, redacted and without its newline.
+
+    None, and counted, where that fails.
+    """
     with _LINE:
-        keys = _decoder.decode(data)
+        keys: dict[str, Any] = _decoder.decode(line) if isinstance(line, bytes) else msgspec.to_builtins(line)
         payload, paths = policy.payload(keys["payload"], "payload")
         told: dict[str, Any] = {key: _other(value, policy) for key, value in keys.items()}
         told["payload"] = {**payload, "redacted_fields": sorted({*_paths(payload), *paths})}
