@@ -312,6 +312,30 @@ def child_environment(text: str, traceparent: str) -> dict[str, str] | dict[byte
     return {**os.environ, **told}
 
 
+_OURS = frozenset({_PARENT_RUN.encode(), b"TRACEPARENT"})
+_inherited: tuple[dict[bytes, bytes], list[bytes]] = ({}, [])
+
+
+def child_variables(text: str, traceparent: str) -> list[bytes]:
+    """The same as POSIX has it, `name=value`: those of this process are put together again when one has changed."""
+    global _inherited  # noqa: PLW0603 - replaced whole
+    kept: Any = getattr(os.environ, "_data", None)
+    own: dict[bytes, bytes] = kept
+    if type(kept) is not dict:  # somebody's own `os.environ`, of texts
+        own = {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
+    seen, variables = _inherited
+    if own != seen:
+        seen = own.copy()
+        variables = [name + b"=" + value for name, value in seen.items() if name not in _OURS]
+        _inherited = seen, variables
+    told = [*variables, f"{_PARENT_RUN}={text}".encode()]
+    if traceparent:
+        told.append(f"TRACEPARENT={traceparent}".encode())
+    elif b"TRACEPARENT" in own:
+        told.append(b"TRACEPARENT=" + own[b"TRACEPARENT"])
+    return told
+
+
 def plain_output() -> bool:
     """Whether the person wants output without colours: `NO_COLOR` (no-color.org), or a terminal that has none."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

@@ -71,7 +71,7 @@ def test_the_caller_sees_the_same_and_it_is_one_span(play, tmp_path):
         assert lines.count(semconv.EVENT_COMMAND_COMPLETED) == ended
         raised = play.error is not None and play.error != "CalledProcessError"
         assert lines.count(semconv.EVENT_EXECUTOR_ERROR) == raised
-    assert core_commands._live == {}
+    assert core_commands.live == {}
 
 
 def test_what_a_span_says(captured):

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import default_setter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic import AnyUrl
 
@@ -145,6 +147,57 @@ def test_what_the_caller_put_into_meta_stays_and_its_request_is_not_changed() ->
     if peers.MAJOR == 1:  # mcp 2 writes its own over it, with us and without
         assert told["traceparent"] == theirs
     assert request.model_dump_json() == before
+
+
+class _Marking(TraceContextTextMapPropagator):
+    """Somebody's propagator, which writes a field of its own."""
+
+    def inject(self, carrier: Any, context: Any = None, setter: Any = default_setter) -> None:
+        super().inject(carrier, context, setter)
+        setter.set(carrier, "mark", "1")
+
+
+@pytest.mark.skipif(peers.MAJOR == 1, reason="mcp 1 propagates nothing itself")
+@pytest.mark.parametrize("how", ["default", "baggage", "theirs", "none"])
+def test_the_trace_is_written_as_the_propagators_in_force_write_it(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = propagate.get_global_textmap()
+    written: list[Any] = []
+    asked: Any = importlib.import_module("mcp.shared.jsonrpc_dispatcher")
+    if how in {"theirs", "none"}:
+        propagate.set_global_textmap(CompositePropagator([_Marking()] if how == "theirs" else []))
+    token = context.attach(baggage.set_baggage("key", "value")) if how == "baggage" else None
+    with capture():
+        write = asked.inject_trace_context
+
+        def both(meta: dict[str, Any]) -> None:
+            plain: dict[str, Any] = {}
+            propagate.inject(plain)
+            write(meta)
+            written.append(({key: value for key, value in meta.items() if key != "progressToken"}, plain))
+
+        monkeypatch.setattr(asked, "inject_trace_context", both)
+
+        async def main() -> None:
+            async with plain_peer() as (session, _):
+                await used(session)
+
+        try:
+            asyncio.run(main())
+        finally:
+            monkeypatch.undo()
+            propagate.set_global_textmap(kept)
+            if token is not None:
+                context.detach(token)
+    expected = {
+        "default": {"traceparent"},
+        "baggage": {"traceparent", "baggage"},
+        "theirs": {"traceparent", "mark"},
+        "none": set[str](),
+    }
+    assert len(written) == 3
+    for told, plain in written:
+        assert told == plain
+        assert told.keys() == expected[how]
 
 
 @pytest.mark.parametrize("how", ["ours", "suppressed", "disabled"])

@@ -170,9 +170,41 @@ def test_a_callers_own_environment_and_ours_are_left_alone():
         assert subprocess.run(show, check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
+_STARTS_A_CHILD: list[tuple[Any, str]] = (
+    [(subprocess, "_fork_exec"), (subprocess.Popen, "_posix_spawn")]
+    if hasattr(subprocess, "_fork_exec")
+    else [(subprocess.Popen, "_execute_child")]
+)
+
+
+@pytest.mark.parametrize("close_fds", [True, False], ids=["forked", "spawned"])
+def test_a_child_has_all_that_it_had_and_its_run(close_fds, monkeypatch):
+    monkeypatch.setenv("OTEL_AGENT_PARENT_RUN", '{"id": "", "agent": "a", "cycle": 0}')  # replaced, not there twice
+    monkeypatch.setitem(os.environb, b"ODD_NAME", b"a=b\xff c")
+    with capture(), agent.run("coder"):
+        told = handover.here()
+        listing = subprocess.Popen(["/usr/bin/env", "-0"], stdout=subprocess.PIPE, close_fds=close_fds)
+        inherited = listing.communicate()[0].split(b"\0")
+    assert told is not None
+    ours = (b"OTEL_AGENT_PARENT_RUN=", b"TRACEPARENT=")
+    rest = {line for line in inherited if line and not line.startswith(ours)}
+    # Without what C code put into the environment behind Python's back, as readline does.
+    assert rest == {name + b"=" + value for name, value in os.environb.items() if name + b"=" not in ours}
+    assert [line.decode() for line in inherited if line.startswith(ours)] == [
+        f"OTEL_AGENT_PARENT_RUN={told[0]}",
+        f"TRACEPARENT={told[1]}",
+    ]
+
+
+def test_an_environment_of_texts_is_handed_over_as_well(monkeypatch):
+    expected = {*config.child_variables("run", "parent")}
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert {*config.child_variables("run", "parent")} == expected
+
+
 def test_taken_back_everything_is_what_it_was():
     places = [
-        (subprocess.Popen, "_execute_child"),
+        *_STARTS_A_CHILD,
         (BaseProcess, "start"),
         (BaseProcess, "_bootstrap"),
         (ProcessPoolExecutor, "submit"),

@@ -84,7 +84,7 @@ class Artifacts:
         event = EventRecord(
             semconv.EVENT_ARTIFACTS[change], time.time_ns(), payload, trace_id, span_id, run=run, cycle=run.cycle
         )
-        engine.announce(lambda: event, context if ids_in(context) is not None else run.context)
+        engine.announce(event.name, run, lambda: event, context if ids_in(context) is not None else run.context)
 
     def counts(self) -> dict[str, Any]:
         """Return how many files were created, modified and deleted, for the run's span."""

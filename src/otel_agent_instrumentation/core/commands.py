@@ -37,7 +37,8 @@ _OUTPUTS = (
     (semconv.COMMAND_STDERR_SIZE, semconv.COMMAND_STDERR_DIGEST),
 )
 
-_live: dict[int, Process] = {}
+live: dict[int, Process] = {}
+"""The commands that have not ended, by the id of their process object."""
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class Process:
         "last",
         "looped",
         "reference",
+        "waiter",
     )
 
     def __init__(self, call: Call, instance: Any) -> None:
@@ -75,6 +77,8 @@ class Process:
         self.command: Command = call.request.body
         self.busy = 0
         """How many of the caller's threads or tasks wait for the process right now."""
+        self.waiter = 0
+        """The thread in a wait of `Popen`'s own, which may wait once more within it."""
         self.interrupted: tuple[str, str] | None = None
         """Class and message of what last ended such a waiting early: a timeout, a cancellation."""
         self.looped = False
@@ -88,7 +92,7 @@ class Process:
         self._key = key = id(instance)
         self.reference: Callable[[], Any] = weakref.ref(instance, lambda _: _dropped(key, self))
         self.command.told[semconv.PROCESS_PID] = instance.pid
-        _live[key] = self
+        live[key] = self
         if call.run is not None:
             call.run.ending[self] = self._run_ends
             self._hold(-1 if self._background else 0)
@@ -157,8 +161,8 @@ class Process:
             self._turn.pop()
         except IndexError:
             return
-        if _live.get(self._key) is self:
-            del _live[self._key]
+        if live.get(self._key) is self:
+            del live[self._key]
         self.reference = _nothing  # it holds what holds it: without this, work for the garbage collector
         call = self.call
         if call.run is not None:
@@ -208,17 +212,18 @@ def failed(call: Call, reason: BaseException) -> None:
 
 def started(call: Call) -> None:
     """Tell that a command was started."""
-    engine.announce(partial(_started, call), call.context)
+    engine.announce(semconv.EVENT_COMMAND_STARTED, call.run, partial(_started, call), call.context)
 
 
 def completed(call: Call) -> None:
     """Tell how a command ended, as far as its caller learnt it."""
-    engine.announce(partial(_completed, call), call.context)
+    engine.announce(semconv.EVENT_COMMAND_COMPLETED, call.run, partial(_completed, call), call.context)
 
 
 def error(call: Call, kind: str, message: str) -> None:
     """Tell of an exception that the agent's code got."""
-    engine.announce(partial(_error, call, kind, message, time.time_ns()), call.context)
+    make = partial(_error, call, kind, message, time.time_ns())
+    engine.announce(semconv.EVENT_EXECUTOR_ERROR, call.run, make, call.context)
 
 
 def _started(call: Call) -> EventRecord:
@@ -268,7 +273,7 @@ def message_of(reason: BaseException) -> str:
 
 def process_of(instance: Any) -> Process | None:
     """The recorded command that ``instance`` (a `subprocess.Popen`) runs, if it has not ended."""
-    found = _live.get(id(instance))
+    found = live.get(id(instance))
     return found if found is not None and found.reference() is instance else None
 
 
@@ -278,17 +283,17 @@ def _nothing() -> None:
 
 def _dropped(key: int, process: Process) -> None:
     """The process object is gone. Inside the garbage collector: the end is left to the reaper."""
-    if _live.get(key) is process:
-        del _live[key]
+    if live.get(key) is process:
+        del live[key]
     reaper.put(partial(process.abandon, time.perf_counter_ns()))
 
 
 def abandon_live() -> None:
     """End the commands whose callers have not learnt their exit codes: at exit and before `uninstrument`."""
-    for process in list(_live.values()):
+    for process in list(live.values()):
         process.abandon()
 
 
 def forget_live() -> None:
     """In a forked child: the parent's commands are the parent's to tell."""
-    _live.clear()
+    live.clear()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from .records import EventRecord
+    from .records import Announced, EventRecord
     from .runs import Run
     from .spec import Api, Observer, Request
 
@@ -73,8 +73,8 @@ class Engine:
 
     def __init__(self) -> None:
         self.runs: Runs | None = None
-        self.tell: Callable[[Callable[[], EventRecord], Context | None], None] | None = None
-        """Makes an event of ours if anybody wants it, and gives it to OTel's logs and the ledger. See `announce`."""
+        self.tell: Callable[[deque[Announced]], None] | None = None
+        """Takes events of ours: makes them if anybody wants them, for OTel's logs and the ledger. See `announce`."""
         self.stand_down: Callable[[Call, Context], bool] | None = None
         self.defers = False
         """Whether the ends of calls may be told a moment later, on a thread of ours: the caller does not pay."""
@@ -82,7 +82,7 @@ class Engine:
         """Waits so many seconds for what telling needs and is being loaded; whether it is there."""
         self.enabled = False
         self._ended: deque[Call] = deque()
-        self._events: deque[tuple[Callable[[], EventRecord], Context | None]] = deque()
+        self._events: deque[Announced] = deque()
         self._awaited = False
         self._drained = 0
         # Reentrant: telling may allocate, and a finaliser that runs then may end another call.
@@ -200,10 +200,10 @@ class Engine:
         elif len(self._ended) >= _MOST_WAITING or clock - self._drained > _SOON:
             self.drain()
 
-    def announce(self, make: Callable[[], EventRecord], context: Context | None) -> None:
-        """Tell what ``make`` gives a moment later, in ``context``: safe in a finaliser, also of somebody's file."""
+    def announce(self, name: str, run: Run | None, make: Callable[[], EventRecord], context: Context | None) -> None:
+        """Tell the event that ``make`` gives a moment later: safe in a finaliser, also of somebody's file."""
         if self.tell is not None:
-            self._events.append((make, context))
+            self._events.append((name, run, make, context))
             if not self._awaited:
                 self._wait()
 
@@ -233,11 +233,11 @@ class Engine:
                 call = self._ended.popleft()
                 call.more = bool(self._ended)
                 self._tell(call)
-            while self._events:
-                event = self._events.popleft()
+            if self.tell is None:
+                self._events.clear()
+            elif self._events:
                 with _EVENT:
-                    if self.tell is not None:
-                        self.tell(*event)
+                    self.tell(self._events)
         for flush, contained in self._flushers:
             with contained:
                 flush()

@@ -14,6 +14,8 @@ from .contain import Contained
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from opentelemetry.context import Context
+
     from .runs import Run
 
 
@@ -55,6 +57,8 @@ class EventRecord:
 
 
 Record = SpanRecord | EventRecord
+Announced = tuple[str, "Run | None", "Callable[[], EventRecord]", "Context | None"]
+"""An event that is told a moment later: its name, its run, what makes it if anybody listens, its context."""
 _sinks: tuple[tuple[Callable[[Any], None], Contained], ...] = ()
 _taps: tuple[tuple[Callable[[EventRecord], None], Contained], ...] = ()
 

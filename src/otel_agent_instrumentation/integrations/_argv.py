@@ -61,7 +61,7 @@ def _request(path: str, words: Sequence[str], *, shell: bool) -> Request:
     name = policy.text(redact_line(os.path.basename(path)[:_LONGEST_WORD])) or "unknown"  # noqa: PTH119 - a text, as the caller wrote it
     arguments, changed = redact_argv(name, words, policy)
     longest = _LONGEST_LINE if shell else _LONGEST_WORD
-    bounded = tuple(word if len(word) <= longest else f"{word[:longest]}…" for word in arguments)
+    bounded = tuple([word if len(word) <= longest else f"{word[:longest]}…" for word in arguments])
     command = Command(name, bounded, changed)
     attributes: dict[str, Any] = {
         semconv.TOOL_TYPE: semconv.COMMAND_TOOL,

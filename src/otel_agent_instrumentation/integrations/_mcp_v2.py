@@ -14,7 +14,7 @@ from opentelemetry.trace import INVALID_SPAN
 
 from .. import semconv
 from ..core.contain import Contained
-from ..core.context import current
+from ..core.context import current, ids_in
 from ..core.engine import current_call, engine
 from ..core.suppress import suppressed
 from . import _mcp_facts as facts
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..core.spec import Api, Call, Request
 
 _OWN = Contained("mcp.own_span")
+_WRITE = Contained("mcp.trace")
 _VERSION = "mcp-protocol-version"
 
 
@@ -91,6 +92,17 @@ def _place_asked(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 send = sender(_sent, _amend)
 handle = receiver(_received, _place)
 asked = receiver(_received, _place_asked)
+
+
+def write_trace(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature
+    """The library's `inject_trace_context`: where the usual propagators would write our span's ids, written at once."""
+    written = False
+    with _WRITE:
+        call, context = current_call(), current()
+        if call is not None and call.library == facts.NAME and call.ids is ids_in(context) and wire.is_usual(context):
+            args[0].update(wire.trace_of(call))
+            written = True
+    return None if written else wrapped(*args, **kwargs)
 
 
 def own_span(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - wrapt's signature

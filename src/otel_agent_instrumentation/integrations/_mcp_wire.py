@@ -11,7 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from opentelemetry import propagate
+from opentelemetry import baggage, propagate
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ..core.spec import Call
     from ._mcp_transports import Transport
 
+_DEFAULT = [TraceContextTextMapPropagator, W3CBaggagePropagator]
 _W3C = TraceContextTextMapPropagator()
 _TRACE, _STATE = "traceparent", "tracestate"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -59,6 +62,19 @@ def trace_of(call: Call) -> dict[str, str]:
     if ids.trace_state:
         found[_STATE] = ids.trace_state.to_header()
     return found
+
+
+_usual: tuple[Any, bool] = (None, False)
+
+
+def is_usual(context: Context) -> bool:
+    """Whether propagation writes what `trace_of` tells and no more: the default, where ``context`` has no baggage."""
+    global _usual  # noqa: PLW0603 - looked up again where somebody sets another propagator
+    propagator = propagate.get_global_textmap()
+    if propagator is not _usual[0]:
+        kinds: list[Any] = [type(part) for part in getattr(propagator, "_propagators", ())]
+        _usual = propagator, type(propagator) is CompositePropagator and kinds == _DEFAULT
+    return _usual[1] and not baggage.get_all(context)
 
 
 def run_of(call: Call, transport: Transport | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ..core import commands
@@ -81,6 +82,8 @@ def system(wrapped: Any, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
 def poll(wrapped: Any, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """`Popen.poll`."""
     code = wrapped(*args, **kwargs)
+    if not commands.live:
+        return code
     with _LEARNT:
         process = process_of(instance)
         if process is not None and not process.looped:
@@ -102,17 +105,28 @@ def entered(instance: Any) -> Process | None:
 
 
 def wait(wrapped: Any, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """`Popen.wait`, `communicate` and `__exit__`, which may be within each other."""
-    process = entered(instance)
+    """`Popen.wait`, `communicate` and `__exit__`, which may be within each other: the outermost tells."""
+    if not commands.live:
+        return wrapped(*args, **kwargs)
+    here, process = threading.get_ident(), None
+    with _WAIT:
+        process = process_of(instance)
+        if process is not None and process.waiter != here:
+            process.enter()
+        else:
+            process = None
     if process is None:
         return wrapped(*args, **kwargs)
+    process.waiter = here
     try:
         result = wrapped(*args, **kwargs)
     except BaseException as error:
         with _WAIT:
+            process.waiter = 0
             process.leave(instance.returncode, error)
         raise
     with _WAIT:
+        process.waiter = 0
         process.output(result)
     with _WAIT:
         process.leave(instance.returncode)

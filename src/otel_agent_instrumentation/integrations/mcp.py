@@ -31,6 +31,13 @@ _V2 = (
     Seam("mcp.shared.direct_dispatcher", "DirectDispatcher.send_raw_request", v2.send, _REQUESTS),
     Seam("mcp.server.runner", "ServerRunner._on_request", v2.handle, _ANSWERS),
     Seam("mcp.client.session", "ClientSession._on_request", v2.asked, "a server's requests"),
+    Seam(
+        "mcp.shared.jsonrpc_dispatcher",
+        "inject_trace_context",
+        v2.write_trace,
+        "a quicker writing of `traceparent`",
+        optional=True,
+    ),
     *(
         Seam(module, "otel_span", v2.own_span, "standing down of the library's own span", optional=True)
         for module in ("mcp.shared.jsonrpc_dispatcher", "mcp.server._otel")

@@ -57,11 +57,19 @@ def _of_attributes(attributes: Any) -> int:
         if kind is str:
             length = len(value)
             size += length if length < _LONG_TEXT else value.__sizeof__()
-        elif kind is tuple and len(value) == 1 and type(value[0]) is str:  # the usual list: one finish reason
-            size += _VALUE_COST + value[0].__sizeof__()
+        elif kind is tuple:
+            size += _of_words(value)
         elif kind not in _SCALARS:
             size += of_value(value)
     return size
+
+
+def _of_words(words: tuple[Any, ...]) -> int:
+    """The usual list of an attribute is one of texts: finish reasons, a command's arguments."""
+    try:
+        return 8 * (len(words) + 1) + sum(map(str.__sizeof__, words))
+    except TypeError:
+        return of_value(words)
 
 
 def of_value(value: Any) -> int:

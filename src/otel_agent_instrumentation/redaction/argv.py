@@ -38,12 +38,15 @@ def redact_argv(program: str, words: Sequence[str], policy: Policy) -> tuple[lis
 
     An argument longer than 8,192 characters is cut there before it is looked at.
     """
-    seen = [word[:_LONGEST_SEEN] for word in words]
-    if program not in _PASSWORD_P and _USER_FLAGS.isdisjoint(seen) and not _may_name("\0".join(seen)):
+    joined = "\0".join(words)
+    seen = list(words) if len(joined) <= _LONGEST_SEEN else [word[:_LONGEST_SEEN] for word in words]
+    if program not in _PASSWORD_P and _USER_FLAGS.isdisjoint(seen) and not _may_name(joined):
         told = [policy.text(word) for word in seen]
     else:
         told = _named(program, seen, policy)
-    return told, [index for index, word in enumerate(seen) if told[index] is not word and told[index] != word]
+    if told == seen:
+        return told, []
+    return told, [index for index, word in enumerate(seen) if told[index] != word]
 
 
 def _named(program: str, words: Sequence[str], policy: Policy) -> list[str]:

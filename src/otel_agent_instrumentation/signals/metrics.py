@@ -16,10 +16,11 @@ from ..metrics.catalogue import CATALOGUE
 from ..metrics.instruments import make, observe
 from ..metrics.labels import Vocabulary
 from .actions import Actions, Waiting
+from .counted import EVENT_FIELDS, EventCounts
 from .tool_calls import tool_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from opentelemetry.metrics import Meter
 
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 _Key = tuple[Any, ...]
 _MOST_SETS = 4096
 _EMPTY = Context()
-_NUMBERS = frozenset({int, float})
-# The numbers of an event's payload that are mirrored (E6); the sidecar mirrors the same from the files.
-EVENT_FIELDS: dict[str, tuple[str, ...]] = {
-    semconv.EVENT_PLAN_GENERATED: ("step_count", "reasoning_score"),
-    semconv.EVENT_STEP_COMPLETED: ("duration_ms",),
-    semconv.EVENT_REVIEW_FEEDBACK: ("confidence_delta",),
-    semconv.EVENT_BENCHMARK_COMPLETED: ("tokens_per_s", "latency_ms"),
-    semconv.EVENT_COMMAND_COMPLETED: ("exit_code",),
-}
 
 
 class Recorders:
@@ -63,6 +55,9 @@ class Recorders:
         bound.record(value, moment)
 
 
+_Measured = tuple[list[tuple[str, bool, Recorders]], "Waiting | None"]
+
+
 class Metrics:
     """The metrics observer."""
 
@@ -74,6 +69,8 @@ class Metrics:
         self._flavours = flavours
         self._vocabulary = Vocabulary()
         self._sets: dict[_Key, Recorders] = {}
+        self._measured: dict[_Key, _Measured] = {}
+        self._wanted: dict[tuple[str, ...], tuple[str, ...]] = {}
         names = [semconv.INVOKE_AGENT_DURATION]
         for flavour in flavours:
             names += [flavour.duration, flavour.time_to_first_chunk]
@@ -81,6 +78,9 @@ class Metrics:
             names += [name for _, name in (*flavour.usage_counters, *flavour.usage_histograms)]
         self._instruments = {name: make(meter, CATALOGUE[name]) for name in names}
         self._actions = Actions(meter)
+        self._counts = EventCounts(self._of_event)
+        self.event = self._counts.note
+        """Counts an event by name, payload and run (E8), and keeps the numbers of its payload (E6)."""
         self._agents: set[tuple[str, str | None]] = set()
         observe(meter, CATALOGUE[semconv.TOOL_CALLS_EXPIRED], self._collected)
 
@@ -122,31 +122,49 @@ class Metrics:
 
     def _durations(self, call: Call, names: tuple[str, ...]) -> None:
         """Record the duration of what is no model call, or count it: its labels are what its span started with."""
+        wanted = self._wanted.get(names)
+        if wanted is None:
+            wanted = self._wanted[names] = tuple(
+                dict.fromkeys(label for name in names for label in CATALOGUE[name].labels)
+            )
         values: dict[str, Any] = {
             semconv.AGENT_NAME: call.run.agent if call.run is not None else None,
             semconv.ERROR_TYPE: call.error_type,
             **(call.started or {}),
             **(call.request.labels or {}),
         }
+        key = (names, call.error_type, *map(values.get, wanted))
+        measured = self._measured.get(key)
+        if measured is None:
+            measured = self._measure_of(names, values, call.error_type)
+            if len(self._measured) < _MOST_SETS:
+                self._measured[key] = measured
         moment = Moment(call.context, call.end_ns)
-        for name in names:
-            value = call.duration if CATALOGUE[name].kind == "histogram" else 1
-            labels = self._one(name, value, values, moment).labels
-            if name == semconv.EXECUTE_TOOL_DURATION:
-                kind = (
-                    semconv.COMMAND_TOOL
-                    if values.get(semconv.TOOL_NAME) == semconv.COMMAND_TOOL
-                    else semconv.EXECUTE_TOOL
-                )
-                self._action(kind, labels, call.error_type).note(call.duration)
+        if call.more:
+            moment.sampled = False
+        recorders, action = measured
+        for name, timed, recorder in recorders:
+            recorder.record(name, call.duration if timed else 1, moment)
+        if action is not None:
+            action.note(call.duration)
 
-    def _one(self, name: str, value: float, values: dict[str, Any], moment: Moment) -> Recorders:
+    def _measure_of(self, names: tuple[str, ...], values: dict[str, Any], error: str | None) -> _Measured:
+        """What calls with these ``values`` of labels are recorded in: (metric, whether it is timed, recorders) each."""
+        found: list[tuple[str, bool, Recorders]] = []
+        action: Waiting | None = None
+        for name in names:
+            recorders = self._recorders_for(name, values)
+            found.append((name, CATALOGUE[name].kind == "histogram", recorders))
+            if name == semconv.EXECUTE_TOOL_DURATION:
+                command = values.get(semconv.TOOL_NAME) == semconv.COMMAND_TOOL
+                kind = semconv.COMMAND_TOOL if command else semconv.EXECUTE_TOOL
+                action = self._action(kind, recorders.labels, error)
+        return found, action
+
+    def _recorders_for(self, name: str, values: dict[str, Any]) -> Recorders:
         wanted = CATALOGUE[name].labels
         self._there(name)
-        key = (name, *map(values.get, wanted))
-        recorders = self._recorders(key, ("", *wanted))
-        recorders.record(name, value, moment)
-        return recorders
+        return self._recorders((name, *map(values.get, wanted)), ("", *wanted))
 
     def recorders(self, names: tuple[str, ...], values: tuple[Any, ...], run: Run | None) -> Recorders:
         """The recorders of counters ``names``, which begin at 0, for ``values`` of their labels but the run's agent."""
@@ -169,7 +187,7 @@ class Metrics:
         ``context``: its span becomes the exemplar.
         """
         values = {**labels, semconv.AGENT_NAME: run.agent if run is not None else None}
-        self._one(name, value, values, Moment(context or _EMPTY, time.time_ns()))
+        self._recorders_for(name, values).record(name, value, Moment(context or _EMPTY, time.time_ns()))
 
     def cycle_began(self, run: Run) -> None:
         """Count a cycle."""
@@ -207,18 +225,12 @@ class Metrics:
         """Count a suspected loop."""
         self.measure(semconv.LOOPS, 1, {semconv.LOOP_KIND: kind}, run)
 
-    def event(self, name: str, payload: Mapping[str, Any], run: Run | None) -> None:
-        """Count an event under the envelope's `source` and `event`, and keep the numbers of its payload (E6, E8)."""
+    def _of_event(self, name: str, run: Run | None) -> Recorders:
         agent, task = (run.agent, run.task) if run is not None else (None, None)
         key = (semconv.EVENTS, source_of(name, agent), name, task, self._environment, agent)
-        recorders = self._recorders(key, _EVENT_LABELS)
-        moment = Moment(_EMPTY, time.time_ns())
-        moment.sampled = False
-        recorders.record(self._there(semconv.EVENTS), 1, moment)
-        for field in EVENT_FIELDS.get(name, ()):
-            value: Any = payload.get(field)
-            if type(value) in _NUMBERS:
-                recorders.record(self._there(semconv.EVENT_VALUE), value, moment, (semconv.EVENT_FIELD, field))
+        for metric in (semconv.EVENTS, semconv.EVENT_VALUE) if name in EVENT_FIELDS else (semconv.EVENTS,):
+            self._there(metric)
+        return self._recorders(key, _EVENT_LABELS)
 
     def _there(self, name: str) -> str:
         """``name``, whose instrument is there from now on."""
@@ -229,6 +241,7 @@ class Metrics:
     def _collected(self) -> Iterable[Observation]:
         """At a collection, before the points are read."""
         self._actions.record()
+        self._counts.record()
         return [Observation(count, {semconv.REASON: reason}) for reason, count in tool_calls.expired().items()]
 
     def _recorders(self, key: _Key, names: tuple[str, ...]) -> Recorders:

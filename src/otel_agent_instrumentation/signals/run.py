@@ -15,13 +15,13 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, get_current_span
 
 from .. import semconv
 from ..core import runs
 from ..core.contain import Contained
 from ..core.context import current as current_context
-from ..core.context import ids_in
+from ..core.context import ids_in, with_span
 from ..core.engine import engine
 from ..core.reaper import reaper
 from ..core.runs import Run
@@ -277,7 +277,8 @@ def _hang(call: Call, context: Context | None, run: Run) -> None:
     """Make the call's span a child of the block it is in, else of the run's own, whatever the caller's context is."""
     context = context or run.context
     if context is not None:
-        call.context = context
+        # What else is in the caller's (baggage) stays.
+        call.context = with_span(call.context, get_current_span(context)) if call.context else context
         call.above = ids_in(context)
 
 

@@ -14,8 +14,10 @@ from ..core import records
 from ..core.contain import Contained
 from ..core.context import ids_in
 from . import attributes
+from .counted import EVENT_FIELDS
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Mapping
 
     from opentelemetry._logs import Logger
@@ -63,6 +65,7 @@ _LONGEST = 2048
 _MOST = 100
 _LOG = Contained("told.log")
 _COUNT = Contained("told.count")
+_EVENT = Contained("told.event")
 
 
 class Teller:
@@ -103,25 +106,31 @@ class Teller:
             told["redacted_fields"] = paths
             records.emit(records.EventRecord(name, time_ns, told, ids.trace_id, ids.span_id, run=run, cycle=cycle))
 
-    def record(self, make: Callable[[], records.EventRecord], context: Context | None) -> None:
-        """Count the event that ``make`` gives and tell it. Its bounded payload are the log's attributes."""
+    def record(self, events: deque[records.Announced]) -> None:
+        """Count ``events``, and tell those that anybody listens to. The bounded payload are the log's attributes."""
         logged, kept = self._enabled is None or self._enabled(), records.events_wanted()
-        record = make()
-        with _COUNT:
-            self._measured.event(record.name, record.payload, record.run)
-        if logged:
-            with _LOG:  # by itself: processors of anyone's
-                clean, _ = self._redact(record.payload, "payload")
-                about = attributes.of_run(record.run, record.cycle) if record.run is not None else {}
-                self._logger.emit(
-                    timestamp=record.time_ns,
-                    context=context,
-                    severity_number=SeverityNumber.INFO,
-                    event_name=record.name,
-                    attributes={**about, **clean},
-                )
-        if kept:
-            records.emit(record)
+        while events:
+            name, run, make, context = events.popleft()
+            with _EVENT:
+                record = make() if logged or kept or name in EVENT_FIELDS else None
+                with _COUNT:
+                    self._measured.event(name, record.payload if record is not None else {}, run)
+                if record is not None and logged:
+                    self._log(record, context)
+                if record is not None and kept:
+                    records.emit(record)
+
+    def _log(self, record: records.EventRecord, context: Context | None) -> None:
+        with _LOG:  # by itself: processors of anyone's
+            clean, _ = self._redact(record.payload, "payload")
+            about = attributes.of_run(record.run, record.cycle) if record.run is not None else {}
+            self._logger.emit(
+                timestamp=record.time_ns,
+                context=context,
+                severity_number=SeverityNumber.INFO,
+                event_name=record.name,
+                attributes={**about, **clean},
+            )
 
 
 def _bounded(value: Any) -> Any:
