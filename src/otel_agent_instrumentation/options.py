@@ -248,7 +248,12 @@ OPTIONS: tuple[Option, ...] = (
         words,
         "Redaction rules, or kinds of them, to switch off: `pii`, `email`, `phone`, ... (`otel-agent redact --rules`).",
     ),
-    Option("redaction_on", ("OTEL_AGENT_REDACTION_ON",), words, "Rules to switch on that are off: `ipv4`, `mac`."),
+    Option(
+        "redaction_on",
+        ("OTEL_AGENT_REDACTION_ON",),
+        words,
+        "Rules to switch on that are off: `ipv4`, `mac`, `phone-us`, `phone-uk`, `phone-fr`, `phone-de`.",
+    ),
     Option(
         "redaction_mode",
         ("OTEL_AGENT_REDACTION_MODE",),

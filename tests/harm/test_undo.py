@@ -327,3 +327,26 @@ told["spans"] = spans()
     told = run(script, url, tmp_path)
     assert told["first"] == "not yet"
     assert sorted(told["spans"]) == ["chat m", "invoke_agent agent"]
+
+
+def _through(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    return wrapped(*args, **kwargs)
+
+
+def test_a_name_imported_from_a_patched_module_is_undone_as_well() -> None:
+    first, second = ModuleType("undo_first"), ModuleType("undo_second")
+    vars(first)["work"] = original = len
+    seams = [Seam(name, "work", _through) for name in ("undo_first", "undo_second")]
+    sys.modules["undo_first"] = first
+    try:
+        patching.apply(Integration("undo", "", tuple(seams)))
+        vars(second)["work"] = vars(first)["work"]  # imported by name
+        sys.modules["undo_second"] = second
+        patching.on_import(second)
+        assert vars(second)["work"] is not original
+        patching.revert("undo")
+        assert vars(first)["work"] is original
+        assert vars(second)["work"] is original
+    finally:
+        patching.revert("undo")
+        del sys.modules["undo_first"], sys.modules["undo_second"]

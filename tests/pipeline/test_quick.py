@@ -102,7 +102,7 @@ def test_it_is_the_sdks_span(sampler: Any, parent: SpanContext | None, touched: 
 )
 def test_a_secret_in_the_trace_state_is_not_inherited(sampler: Any) -> None:
     secret = "sk-" + "ant-api03-0123456789canary0123456789"
-    parent = above(1, remote=True, state=f"first=a:1;b:2,vendor={secret},api_key=abcd1234,last=z")
+    parent = above(1, remote=True, state=f"first=a:1;b:2,vendor={secret},{secret}=x,api_key=abcd1234,last=z")
     context = set_span_in_context(NonRecordingSpan(parent), Context())
     span: Any = SpanStarter(TracerProvider(sampler).get_tracer("t")).start("n", context, parent, START, 5)
     assert isinstance(span, QuickSpan) == (sampler is DEFAULT_ON)

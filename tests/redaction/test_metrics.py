@@ -60,6 +60,7 @@ def record(provider, *, secret: bool = True) -> None:
     values = [CANARY, CANARY + "other"] if secret else ["a", "b"]
     counter, histogram, gauge = meter.create_counter("c"), meter.create_histogram("h"), meter.create_gauge("g")
     exponential = meter.create_histogram("e", description=f"made by {values[0]}")
+    meter.create_counter(f"n.{values[0]}").add(1)
     with TracerProvider(shutdown_on_exit=False).get_tracer("t").start_as_current_span("s"):
         for number, value in enumerate(values, start=1):
             labels = {"user": value, "viewed_away": value, "n": 1}
@@ -118,7 +119,7 @@ def test_exemplars_keep_their_ids_alone():
 
 def test_series_that_became_one_are_joined():
     clean = points(redact_metrics_data(collected()))
-    assert {name: len(found) for name, found in clean.items()} == {"c": 1, "h": 1, "g": 1, "e": 1}
+    assert {name: len(found) for name, found in clean.items()} == {"c": 1, "h": 1, "g": 1, "e": 1, "n.REDACTED": 1}
     assert clean["c"][0].value == 3
     assert (clean["h"][0].count, clean["h"][0].sum, sum(clean["h"][0].bucket_counts)) == (2, 3, 2)
     assert (clean["h"][0].min, clean["h"][0].max) == (1, 2)
@@ -177,6 +178,7 @@ def test_a_snapshot_in_the_ledger_lists_what_was_replaced():
         guard.install(provider)
         meter = provider.get_meter("m")
         meter.create_counter("clean").add(1, {"user": "a"})
+        meter.create_counter(f"n.{CANARY}").add(1)
         meter.create_counter("told").add(1, {"user": "a"})
         meter.create_counter("told").add(1, {"user": CANARY, "api.key": "hunter2", "n": 1})
         provider.shutdown()
@@ -184,9 +186,9 @@ def test_a_snapshot_in_the_ledger_lists_what_was_replaced():
         json.loads(line) for file in Path("logs/telemetry").glob("*.jsonl") for line in file.read_text().splitlines()
     ]
     (payload,) = [line["payload"] for line in lines if line["event"] == "metrics.snapshot"]
-    assert [metric["name"] for metric in payload["metrics"]] == ["clean", "told"]
-    path = "payload.metrics[1].points[1].attributes"
-    assert payload["redacted_fields"] == [f"{path}.user", f"{path}['api.key']"]
+    assert [metric["name"] for metric in payload["metrics"]] == ["clean", "n.REDACTED", "told"]
+    path = "payload.metrics[2].points[1].attributes"
+    assert payload["redacted_fields"] == ["payload.metrics[1].name", f"{path}.user", f"{path}['api.key']"]
     assert CANARY not in json.dumps(lines)
 
 

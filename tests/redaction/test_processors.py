@@ -19,7 +19,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
 
 from otel_agent_instrumentation.core import contain
 from otel_agent_instrumentation.redaction.matcher import Matcher
@@ -29,7 +38,8 @@ from otel_agent_instrumentation.redaction.rules import Hit, build
 from otel_agent_instrumentation.semconv import REDACTED_FIELDS, REDACTION_FAULT
 
 CANARY = "sk-" + "ant-api03-0123456789canary0123456789"
-OTHER = SpanContext(0xABC, 0xDEF, is_remote=True, trace_state=TraceState([("vendor", CANARY)]))
+STATE = TraceState([("vendor", CANARY)])
+OTHER = SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=TraceFlags(1), trace_state=STATE)
 
 
 class Last(SpanProcessor):
@@ -141,8 +151,6 @@ def test_ids_times_kind_and_parent_stay():
 def test_a_trace_state_from_the_wire():
     exporter: Any = InMemorySpanExporter()
     tracers = provider(SimpleSpanProcessor(exporter))
-    from opentelemetry.trace import NonRecordingSpan, set_span_in_context
-
     parent = SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(1), trace_state=OTHER.trace_state)
     tracers.get_tracer("t").start_span("s", context=set_span_in_context(NonRecordingSpan(parent))).end()
     (span,) = exporter.get_finished_spans()
@@ -224,6 +232,50 @@ class BrokenPolicy(Policy):
         if self.armed:
             raise RuntimeError(CANARY)
         return super().attributes(attributes)
+
+
+IN_ONE_PLACE: dict[str, Any] = {
+    "name": {"name": CANARY},
+    "attribute": {"attributes": {"k": CANARY}},
+    "link": {"links": [Link(SpanContext(3, 4, is_remote=True), {"k": CANARY})]},
+    "link's trace state": {"links": [Link(OTHER)]},
+    "trace state": {"context": set_span_in_context(NonRecordingSpan(OTHER))},
+    "event": {},
+    "event's name": {},
+    "status": {},
+    "scope": {},
+    "resource": {},
+}
+
+
+@pytest.mark.parametrize("place", IN_ONE_PLACE)
+def test_a_secret_in_one_place_alone(place):
+    exporter: Any = InMemorySpanExporter()
+    resource = Resource({"k": CANARY if place == "resource" else "v"})
+    tracers = provider(SimpleSpanProcessor(exporter), resource=resource)
+    tracers.get_tracer("t").start_span("one that is clean").end()
+    tracer = tracers.get_tracer(CANARY if place == "scope" else "t")
+    span: Any = tracer.start_span(**{"name": "s"} | IN_ONE_PLACE[place])
+    if place.startswith("event"):
+        span.add_event(*((CANARY, {}) if place == "event's name" else ("e", {"k": CANARY})))
+    if place == "status":
+        span.set_status(Status(StatusCode.ERROR, CANARY))
+    span.end()
+    for told in exporter.get_finished_spans():
+        links = [(link.context, dict(link.attributes or {})) for link in told.links]
+        assert CANARY not in f"{told.to_json()} {told.context} {told.parent} {links} {told.instrumentation_scope}"
+
+
+@pytest.mark.faults
+def test_a_fault_passes_no_trace_state():
+    exporter: Any = InMemorySpanExporter()
+    tracers = provider(SimpleSpanProcessor(exporter), policy=BrokenPolicy())
+    parent = set_span_in_context(NonRecordingSpan(OTHER))
+    tracers.get_tracer("t").start_span("s", context=parent).end()
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "REDACTED:error"
+    assert CANARY not in f"{span.context} {span.parent}"
+    assert (span.context.trace_id, span.parent.span_id) == (OTHER.trace_id, OTHER.span_id)
 
 
 @pytest.mark.faults

@@ -133,3 +133,32 @@ def test_no_text_is_slow(unit):
         redacted = scan(text)
         assert time.thread_time() - start < 1
         assert scan(redacted) == redacted or scan(scan(redacted)) == scan(redacted)
+
+
+NATIONAL = {
+    "phone-us": ("(212) 555-0143", "212-555-0143", "212.555.0143", "212 555 0143"),
+    "phone-uk": ("020 7946 0958", "0117 496 0123", "01632 960123", "07700 900123", "07700900123"),
+    "phone-fr": ("01 99 00 12 34", "06.39.98.12.34", "0639981234"),
+    "phone-de": ("030 23125 012", "0171/3920012", "089 - 99998012"),
+}
+NO_NATIONAL = (
+    "2024-05-06 07:08:09",
+    "v0.12.345",
+    "1.555.0143",
+    "0123456789abcdef",
+    "id 212-555-01439",
+    "0.0171 3920012",
+)
+
+
+@pytest.mark.parametrize("rule", NATIONAL)
+def test_national_forms_of_telephone_numbers_where_they_are_switched_on(rule):
+    policy = Policy(settings=Settings(redaction_on=(rule,)))
+    slow = Policy(settings=Settings(redaction_on=(rule,), redaction_engine="re"))
+    assert policy.engine() == "re2"
+    for number in NATIONAL[rule]:
+        for text in (f"call {number}, please", f'{{"n": "{number}"}}', number, f"tel:\n{number}."):
+            assert policy.text(text) == slow.text(text) == text.replace(number, "REDACTED")
+            assert scan(text) == text
+    for text in NO_NATIONAL:
+        assert policy.text(text) == text

@@ -133,6 +133,7 @@ def test_it_is_given_what_may_leave_and_its_attributes_are_redacted(
     # Content is for the hook alone, and the hook's own words are looked at like any other.
     assert not {semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES} & set(outcome["span"])
     assert outcome["span"]["hooked"] == "with REDACTED"
+    assert outcome["span"][semconv.REDACTED_FIELDS] == ["attributes.hooked"]
     assert "with REDACTED" in outcome["lines"]
     assert outcome["logs"] == []
 

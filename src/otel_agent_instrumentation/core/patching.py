@@ -149,8 +149,12 @@ def _patch(patch: _Patch, module: ModuleType) -> None:
         return
     patch.parent, patch.name = parent, name
     if _holds_ours(parent, name):
-        # Inherited from a class that we patched, or left beneath another library's wrapper by an earlier `revert`.
+        # Inherited from a class that we patched, imported by name from a module that we patched, or left beneath
+        # another library's wrapper by an earlier `revert`.
         patch.state = "patched"
+        there: Any = vars(parent).get(name)
+        if _kind(there) is Marked:  # imported: undone here, too
+            patch.original, patch.own, patch.wrapper = there.__wrapped__, True, there
         return
     own = name in vars(parent)
     patch.own = own

@@ -130,6 +130,13 @@ def redact_context(context: SpanContext, policy: Policy) -> SpanContext:
     return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState(clean))
 
 
+def bare_context(context: SpanContext | None) -> SpanContext | None:
+    """Return the ids of ``context`` without its trace state."""
+    if context is None or not context.trace_state:
+        return context
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)
+
+
 def listed(raw: Mapping[str, Any], clean: Mapping[str, Any], pairs: dict[str, tuple[Any, Any]]) -> Mapping[str, Any]:
     """Return the attributes ``clean`` with the paths of what was replaced in them and in ``pairs`` of other parts."""
     found = paths.differences(raw, clean, "attributes")

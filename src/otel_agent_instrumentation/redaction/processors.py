@@ -266,8 +266,8 @@ def _stripped_span(span: ReadableSpan) -> ReadableSpan:
     """Return ``span`` without its values: ids, times, kind and status code stay."""
     return ReadableSpan(
         name=ERROR,
-        context=span.context,
-        parent=span.parent,
+        context=parts.bare_context(span.context),
+        parent=parts.bare_context(span.parent),
         resource=Resource.get_empty(),
         attributes=parts.rebound(None, {REDACTION_FAULT: True}, dropped=len(span.attributes or ())),
         events=parts.bounded((), len(span.events)),

@@ -110,7 +110,7 @@ def content_of(
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The call's content attributes, redacted before they are bounded, and those that the completion hook set.
 
-    Built once and shared by span and event.
+    The latter are redacted on their way out, like any other, and listed there. Built once and shared by span and event.
     """
     if call.told is not None:
         return call.told
@@ -127,7 +127,7 @@ def content_of(
             if chosen.completion_hook is not None and call.api.durations is None:
                 from . import completion
 
-                given = redact(completion.hand_over(told.parts, call.ids))
+                given = completion.hand_over(told.parts, call.ids)
     call.told = found, given
     return call.told
 
