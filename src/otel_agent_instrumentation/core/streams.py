@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class StreamState:
         "first",
         "last",
         "parsed",
+        "reader",
         "reading",
     )
 
@@ -68,11 +70,13 @@ class StreamState:
         self.first = self.last = call.start_clock
         """When the first and the last chunk came, by `perf_counter_ns`."""
         self.reading = False
-        """Inside the library's own reading: a close seen now is the library's, its outcome is about to be known."""
+        """An async reader is inside the library's own reading."""
         self.parsed = False
         """A tap on the client's own iterator reads this stream, so the byte tap only watches for the close."""
         self.chunks = 0
         self._accumulator = accumulator
+        self.reader: weakref.ref[Generator[Any]] | None = None
+        """Who reads a sync stream: whether it runs need not be noted with every chunk."""
         self.add = accumulator.add
         self._over = False
         reaper.start()
@@ -83,6 +87,11 @@ class StreamState:
         self._accumulator = accumulator
         self.add = accumulator.add
         self.parsed = True
+
+    def _is_reading(self) -> bool:
+        """Inside the library's own reading: a close seen now is the library's, its outcome is about to be known."""
+        reader: Any = self.reader() if self.reader is not None else None
+        return self.reading if reader is None else reader.gi_running
 
     def drained(self) -> None:
         """The stream was read to its end."""
@@ -96,7 +105,7 @@ class StreamState:
 
     def closing(self) -> None:
         """The response is being closed: by the caller, by a `with` block, or by a dropped generator."""
-        if self.reading or self._over:
+        if self._over or self._is_reading():
             return
         if isinstance(sys.exc_info()[1], GeneratorExit):
             # A dropped generator closes its response, perhaps inside the garbage collector: take no lock here. Over the
@@ -168,17 +177,18 @@ def sync_reader(inner: Iterator[Any], state: StreamState, *, tap: bool = False) 
     """
     reader = _sync_reader(inner, state, tap=tap)
     next(reader)  # begun, it sees its end also where nobody ever reads
+    state.reader = weakref.ref(reader)
     return reader
 
 
 def _sync_reader(inner: Iterator[Any], state: StreamState, *, tap: bool) -> Generator[Any]:
+    # What a chunk costs here is instructions, run with cold caches: each counts, and a local variable is the cheapest.
     context, add = state.context, state.add
-    chunk = None
+    chunk, begun = None, state.chunks > 0
     try:
         while True:
             yield chunk
             token = _attach(context)
-            state.reading = True
             try:
                 chunk = next(inner)
             except StopIteration:
@@ -189,13 +199,12 @@ def _sync_reader(inner: Iterator[Any], state: StreamState, *, tap: bool) -> Gene
                 with _LEAVE:
                     _left(state, token, error)
                 raise
-            state.reading = False
             try:  # a `with` and calls of our own would be paid for with every chunk
                 _detach(token)
                 state.last = _clock()
-                if not state.chunks:
-                    state.first = state.last
                 state.chunks += 1
+                if not begun:
+                    begun, state.first = True, state.last
                 add(chunk)
             except BaseException as fault:
                 if not _CHUNK.swallows(fault):
