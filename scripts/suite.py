@@ -16,7 +16,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from env import NEWEST, ROOT, ensure, rows
 
@@ -66,7 +66,7 @@ def run_row(name: str, extra: list[str]) -> Result:
     wrong = found.get("failed", 0) + found.get("error", 0)
     if returncode == 1 and 0 < wrong <= MOST_AGAIN:
         # Once more: two environments at a time on a busy machine can outlast a test's patience. Said, not hidden.
-        again = _run([*command, "--last-failed", "--last-failed-no-failures", "none"], log)
+        again = _run([*command, "--last-failed", "--last-failed-no-failures", "none"], log, mode="ab")
         print(f"{name}: {wrong} failed; run again: {'passed' if again == 0 else 'failed again'}", file=sys.stderr)
         if again == 0:
             returncode = 0
@@ -82,8 +82,8 @@ def _files_with(marker: str) -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py") if needle in path.read_text())
 
 
-def _run(command: list[str], log: Path | None) -> int:
-    out = log.open("wb") if log else None
+def _run(command: list[str], log: Path | None, mode: Literal["wb", "ab"] = "wb") -> int:
+    out = log.open(mode) if log else None
     process = subprocess.Popen(
         command,
         cwd=ROOT,

@@ -55,10 +55,11 @@ def observe(settings: Settings, tracer: Tracer, meter: Meter, logger: Logger, *,
     measured = Metrics(meter, flavours, environment_of(tracer))
     teller = Teller(logger, policy.payload, measured)
     tool_calls.clear()
-    tracker = engine.runs = RunTracker(tracer, measured, teller, Loops(logger, measured))
+    loops = Loops(logger, measured)
+    tracker = engine.runs = RunTracker(tracer, measured, teller, loops)
     engine.tell = teller.record
     # Spans last: the span's end is what others wait for.
-    told = (measured, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
+    told = (measured, loops, Events(logger, flavours, redact), Spans(tracer, flavours, redact))
     priced = prices_of(settings)
     engine.observe(*([Costs(priced, measured)] if priced is not None else []), *told)
     # With providers of the application a span is expected to be there when the call returns.

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from .. import semconv
 from ..core import runs
 from ..core.contain import Contained
+from ..pipeline.quick import QuickSpan
 from ..redaction.guard import SpanGuard
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class StampingGuard(SpanGuard):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamp a foreign span, then guard it."""
-        with _SPAN:
-            _stamp(span)
+        if type(span) is not QuickSpan:  # no foreign one
+            with _SPAN:
+                _stamp(span)
         super().on_start(span, parent_context=parent_context)
 
 

@@ -81,14 +81,16 @@ def mark_of(value: Any, depth: int = 0) -> Any:
 
 
 class Loops:
-    """Counts the calls of every run, and tells `agent.loop.suspected`."""
+    """Counts the calls of every run, and tells `agent.loop.suspected`. An observer, of model calls."""
+
+    name = "loops"
 
     def __init__(self, logger: Logger, measured: Metrics) -> None:
         self._logger = logger
         self._measured = measured
 
-    def model(self, call: Call) -> None:
-        """A model call: what it asks is in its request's mark."""
+    def on_end(self, call: Call) -> None:
+        """Count a model call: what it asks is in its request's mark."""
         request = call.request
         if request.mark is not None:
             self._see(call, "model", request.model or request.provider, hash((request.model, request.mark)))
@@ -131,7 +133,7 @@ class Loops:
             semconv.TOOL_NAME if kind == "tool" else semconv.REQUEST_MODEL: name,
             semconv.LOOP_COUNT: count,
         }
-        now = time.time_ns()
+        now = call.end_ns or time.time_ns()
         self._measured.loop(kind, run)
         self._measured.event(semconv.EVENT_LOOP, told, run)
         self._logger.emit(

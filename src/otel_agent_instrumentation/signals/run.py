@@ -212,9 +212,6 @@ class RunTracker:
             if response.tool_calls and not response.repeated:
                 with _TOOLS:
                     self._asked(call, response.tool_calls)
-        if self._loops is not None and call.request.mark is not None:
-            with _TOOLS:
-                self._loops.model(call)
         if call.request.operation in _MODEL_CALLS:
             reasons = response.finish_reasons if response is not None else ()
             run.last_reason = reasons[0] if reasons else None
