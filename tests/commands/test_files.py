@@ -279,6 +279,15 @@ def test_a_secret_in_a_name_is_not_told(captured):
     assert "a1B2a1B2" not in path
 
 
+def test_a_secret_in_a_long_path_goes_before_the_path_is_cut(captured):
+    folder = Path(*["d" * 99] * 10)  # the name below begins at character 1000, and ends beyond what is told
+    folder.mkdir(parents=True)
+    with run("coder"):
+        (folder / ("ghp_" + "a1B2" * 9)).write_text("x")
+    ((_, path),) = told(captured)
+    assert path == f"{folder}/REDACTED"
+
+
 def test_one_event_a_path_and_kind_in_each_cycle(captured):
     Path("old").write_text("x")
     with run("coder") as active:

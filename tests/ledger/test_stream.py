@@ -252,7 +252,7 @@ def test_a_line_that_another_program_wrote_leaves_redacted_and_one_that_is_none_
         for one in (
             {"event": "eval", "ts": 1761800000, "note": f"use {secret}"},
             line("no.object", {}) | {"payload": secret},
-            shell | {"beside": [secret], "tags": {"key": secret}},
+            shell | {"beside": [secret], "tags": {"key": secret}, "password": "hunter2"},
             line("after.it", {}),
         )
     )
@@ -260,6 +260,7 @@ def test_a_line_that_another_program_wrote_leaves_redacted_and_one_that_is_none_
     with server(tmp_path) as there:
         heard = asyncio.run(hear(there))
     assert secret not in json.dumps(heard)
+    assert "hunter2" not in json.dumps(heard)
     assert [one["event"] for one in heard] == ["eval", "shell.said", "after.it"] * 3
     assert heard[0]["payload"]["redacted_fields"] == ["payload.note"]
     assert heard[1]["payload"]["redacted_fields"] == ["payload.note", "payload.password"]

@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import set_span_in_context
+from prometheus_client import REGISTRY, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
@@ -146,6 +147,19 @@ def test_the_target_is_redacted():
     assert SECRET.encode() not in scraped.reader.text() + scraped.reader.text(openmetrics=True)
     assert b'service_name="coder"' in scraped.reader.text()
     scraped.provider.shutdown()
+
+
+def test_what_a_program_has_in_the_default_registry_is_redacted(scraped):
+    counter = Counter("foreign_asked", f"Asked with {SECRET}.", ["note", "api_key"])
+    counter.labels(f"use {SECRET}", "hunter2").inc(exemplar={"user": f"u {SECRET}", "password": "hunter2"})
+    try:
+        told, plain = scraped.families(openmetrics=True)["foreign_asked"], scraped.families()["foreign_asked"]
+    finally:
+        REGISTRY.unregister(counter)
+    (sample,) = told.samples
+    assert (told.documentation, plain.documentation) == ("Asked with REDACTED.",) * 2
+    assert sample.labels == plain.samples[0].labels == {"note": "use REDACTED", "api_key": "REDACTED"}
+    assert sample.exemplar.labels == {"user": "u REDACTED", "password": "REDACTED"}
 
 
 def test_scrapes_at_once_are_each_complete(scraped):

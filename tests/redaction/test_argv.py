@@ -9,6 +9,13 @@ from otel_agent_instrumentation.redaction.argv import redact_argv, redact_line
 from otel_agent_instrumentation.redaction.policy import default_policy
 
 SECRET = "hunter2-canary"
+KEY = "sk-" + "ant-api03-" + "a1B2c3D4" * 6
+# One of each kind of name that says so: a value that looks like nothing goes by its flag alone.
+NAMES = (
+    *("password", "passphrase", "pwd", "secret", "token", "api-key", "proxy-auth", "authorization", "cookie"),
+    *("credentials", "bearer", "jwt", "sas-url", "connection-string", "otp", "mfa-code", "ssn"),
+    *("social-security-number", "card-number", "cvv", "cvc", "iban", "passport-number"),
+)
 
 
 def told(*argv: str) -> tuple[list[str], list[int]]:
@@ -27,10 +34,16 @@ def told(*argv: str) -> tuple[list[str], list[int]]:
         ("curl", "-u", f"me:{SECRET}", "https://h/"),
         ("curl", f"https://me:{SECRET}@h/x"),
         ("curl", f"https://h/x?access_token={SECRET}&a=1"),
-        ("mysql", f"-p{SECRET}", "db"),
+        *(("curl", flag, f"me:{SECRET}") for flag in ("--user", "-U", "--proxy-user")),
+        ("curl", "-H", f"Authorization: -Custom {SECRET}"),
+        ("curl", "-H", f"Cookie: a=1; b={SECRET}"),
+        *((program, f"-p{SECRET}", "db") for program in ("mysql", "mysqldump", "mysqladmin", "mariadb")),
         ("sshpass", "-p", SECRET, "ssh", "h"),
         ("bash", "-c", f"export API_TOKEN={SECRET}; make"),
         ("bash", "-c", f'tool --verbose --client-secret "{SECRET} and more" x'),
+        ("bash", "-c", f'tool --secret "a \\" {SECRET}" x'),
+        ("bash", "-c", f"tool --PASSWORD {SECRET}"),
+        *(("tool", f"--{name}", SECRET) for name in NAMES),
     ],
     ids=lambda argv: " ".join(argv)[:40],
 )
@@ -50,6 +63,12 @@ def test_a_named_secret_goes(argv):
         ("ls", "-p", "folder"),
         ("make", "CC=gcc", "-j8"),
         ("deploy", "--password", "--dry-run"),
+        ("bash", "-c", "deploy --password --dry-run"),
+        ("bash", "-c", "read page--password first"),
+        ("curl", "-u", "me", "https://h/"),
+        ("mkdir", "-p", "folder", "--token-file", "x"),
+        ("cp", "-pr", "folder", "--token-file", "x"),
+        ("tool", "-H=--token", "x"),
     ],
     ids=" ".join,
 )
@@ -61,6 +80,12 @@ def test_a_line_keeps_all_but_the_value():
     assert redact_line(f"A=1 SECRET_KEY='{SECRET}' run --token {SECRET}; echo done") == (
         "A=1 SECRET_KEY=REDACTED run --token REDACTED; echo done"
     )
+    assert redact_line(f"A_TOKEN=--password={SECRET} x") == "A_TOKEN=REDACTED x"
+    assert told("curl", "-u", f"me:{SECRET}") == (["-u", "me:REDACTED"], [1])
+
+
+def test_each_argument_passes_the_policy_whatever_its_neighbours_name():
+    assert told("tool", "--token", "x", f"see {KEY}") == (["--token", "REDACTED", "see REDACTED"], [1, 2])
 
 
 def test_a_huge_argument_is_cut_before_it_is_read():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 import otel_agent_instrumentation as agent
 from clients import ASK, async_openai
@@ -244,6 +245,27 @@ def test_a_state_in_somebody_elses_span_is_an_event_of_that() -> None:
         with agent.run("coder"), tracer.start_as_current_span("theirs"), agent.state("ACT"):
             pass
         assert [event.name for event in one(captured, "theirs").events] == ["agent.state.entered"]
+
+
+class Foreign(NonRecordingSpan):
+    """A span of another implementation, behind no guard of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(SpanContext(1, 2, is_remote=False))
+        self.told: list[Any] = []
+
+    def is_recording(self) -> bool:
+        return True
+
+    def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
+        self.told.append((name, dict(attributes)))
+
+
+def test_a_states_name_is_redacted_before_a_span_that_nobody_guards_has_it() -> None:
+    foreign = Foreign()
+    with capture(), agent.run("coder"), use_span(foreign), agent.state(f"use {SECRET}"):
+        pass
+    assert foreign.told == [("agent.state.entered", {semconv.STATE: "use REDACTED"})]
 
 
 @pytest.mark.parametrize(("set_to", "label"), [(None, "ok"), ("skipped", "skipped"), ("quite good", "other")])

@@ -8,7 +8,7 @@ both on nothing is written twice.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
@@ -39,17 +39,15 @@ def use_writer(writer: Callable[[], Writer | None]) -> None:
     _writer = writer
 
 
-def _run_of(attributes: Mapping[str, Any] | None) -> Run | None:
-    run_id = (attributes or {}).get(semconv.RUN_ID)
-    if not isinstance(run_id, str):
-        return None
-    agent = (attributes or {}).get(semconv.AGENT_NAME)
-    return Run(run_id, agent if isinstance(agent, str) else "agent")
-
-
-def _cycle_of(attributes: Mapping[str, Any] | None) -> int:
-    cycle = (attributes or {}).get(semconv.CYCLE)
-    return cycle if isinstance(cycle, int) else 0
+def _place_of(payload: Mapping[str, Any]) -> tuple[Run | None, int]:
+    """Run and cycle by the attributes of what was redacted: they stand beside the payload, and in a file's name."""
+    attributes = payload.get("attributes")
+    if not isinstance(attributes, dict):  # redaction failed
+        return None, 0
+    told = cast("dict[str, Any]", attributes)
+    run_id, agent, cycle = told.get(semconv.RUN_ID), told.get(semconv.AGENT_NAME), told.get(semconv.CYCLE)
+    run = Run(run_id, agent if isinstance(agent, str) else "agent") if isinstance(run_id, str) else None
+    return run, cycle if isinstance(cycle, int) else 0
 
 
 def _is_ours(scope: Any) -> bool:
@@ -76,14 +74,13 @@ def _span_event(span: ReadableSpan) -> Event:
 
     context: Any = span.context
     scope = span.instrumentation_scope
-    attributes = dict(span.attributes or {})
     payload = span_payload(
         name=span.name,
         kind=span.kind.name,
         ids=(context.trace_id, context.span_id, span.parent.span_id if span.parent else None),
         times=(span.start_time or 0, span.end_time or 0),
         status={"code": span.status.status_code.name, "description": span.status.description},
-        attributes=attributes,
+        attributes=dict(span.attributes or {}),
         events=[
             {"name": e.name, "time_unix_nano": e.timestamp, "attributes": dict(e.attributes or {})} for e in span.events
         ],
@@ -98,12 +95,12 @@ def _span_event(span: ReadableSpan) -> Event:
         scope={"name": scope.name, "version": scope.version, "schema_url": scope.schema_url} if scope else {},
         trace_state=context.trace_state.to_header() if context.trace_state else "",
     )
+    payload = redacted(default_policy().at(LEDGER), payload)
     return Event(
         semconv.EVENT_SPAN_ENDED,
         span.end_time or time.time_ns(),
-        redacted(default_policy().at(LEDGER), payload),
-        _run_of(attributes),
-        _cycle_of(attributes),
+        payload,
+        *_place_of(payload),
         context.trace_id,
         context.span_id,
     )
@@ -139,14 +136,14 @@ def _log_event(item: ReadableLogRecord) -> Event:
     from .sink import redacted
 
     record = item.log_record
-    attributes = dict(record.attributes or {})
-    payload = {"body": record.body, "severity": record.severity_text, "attributes": attributes}
+    policy = default_policy().at(LEDGER)
+    told = {"body": record.body, "severity": record.severity_text, "attributes": dict(record.attributes or {})}
+    payload = redacted(policy, told)
     return Event(
-        record.event_name or "log.record",
+        policy.text(record.event_name) if record.event_name else "log.record",
         record.timestamp or record.observed_timestamp or time.time_ns(),
-        redacted(default_policy().at(LEDGER), payload),
-        _run_of(attributes),
-        _cycle_of(attributes),
+        payload,
+        *_place_of(payload),
         record.trace_id or 0,
         record.span_id or 0,
     )

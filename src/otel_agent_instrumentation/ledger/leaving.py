@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from ..core.contain import Contained
+from ..envelope.line import Line
 
 if TYPE_CHECKING:
-    from ..envelope.line import Line
     from ..redaction.policy import Policy
 
 _LINE = Contained("stream.line")
+_KEYS = frozenset(Line.__struct_fields__)
 _ID = re.compile(r"[0-9a-f]{16,64}")
 _decoder: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
@@ -31,14 +32,17 @@ def leaving(line: bytes | Line, policy: Policy) -> bytes | None:
     with _LINE:
         keys: dict[str, Any] = _decoder.decode(line) if isinstance(line, bytes) else msgspec.to_builtins(line)
         payload, paths = policy.payload(keys["payload"], "payload")
-        told: dict[str, Any] = {key: _other(value, policy) for key, value in keys.items()}
+        told: dict[str, Any] = {key: _own(value, policy) for key, value in keys.items() if key in _KEYS}
+        rest = {key: value for key, value in keys.items() if key not in _KEYS}
+        if rest:  # somebody else's: their names are looked at, too
+            told |= policy.payload(rest)[0]
         told["payload"] = {**payload, "redacted_fields": sorted({*_paths(payload), *paths})}
         return msgspec.json.encode(told)
     return None
 
 
-def _other(value: Any, policy: Policy) -> Any:
-    """What stands beside the payload. The numbers and ids of a line would look like somebody's, and are ours."""
+def _own(value: Any, policy: Policy) -> Any:
+    """A key of the envelope beside the payload. Its numbers and ids would look like somebody's, and are ours."""
     if isinstance(value, str):
         return value if _ID.fullmatch(value) else policy.text(value)
     return policy.payload(value)[0] if isinstance(value, (dict, list)) else value

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # What the name of every secret holds: a quick look before the rest.
 _STEMS: Final = (
-    *("pass", "pwd", "secret", "token", "key", "authorization"),
-    *("cookie", "credential", "bearer", "jwt", "sas", "connection"),
+    *("pass", "pwd", "secret", "token", "key", "auth", "cookie", "credential", "bearer", "jwt", "sas", "connection"),
+    *("otp", "mfa", "ssn", "social", "card", "cvv", "cvc", "iban"),
 )
 _REDACTED: Final = "REDACTED"
 _LONGEST_SEEN = 8192
